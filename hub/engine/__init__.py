@@ -1,0 +1,49 @@
+"""The ports behind which everything that keeps state lives, and the value that holds one of each.
+
+An implementation is named in the composition root only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from hub.engine.broker import Broker, BrokerEvents
+from hub.engine.control import Answer, Control, ControlHandler, Request
+from hub.engine.presence import Presence
+
+
+class EngineHealth(Protocol):
+    """Whether the engine answers."""
+
+    async def probe(self) -> None:
+        """Return once the engine has answered through the path that publications take.
+
+        Raises:
+            EngineUnavailable: when it did not.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One of each port, all of the same world."""
+
+    name: str
+    broker: Broker
+    presence: Presence
+    control: Control
+    health: EngineHealth
+
+
+__all__ = [
+    "Answer",
+    "Broker",
+    "BrokerEvents",
+    "Control",
+    "ControlHandler",
+    "Engine",
+    "EngineHealth",
+    "Presence",
+    "Request",
+]

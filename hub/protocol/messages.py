@@ -1,0 +1,282 @@
+"""The messages of the Centrifuge client protocol as values: commands in, replies out.
+
+Field names are the JSON keys; ``protobuf_schema`` holds the field numbers. A field that
+equals its default is left out on the wire; a field without default is never left out.
+Pure data: which command is legal when is the session's question.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Raw, Struct
+
+U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+U64 = Annotated[int, Meta(ge=0, le=2**64 - 1)]
+I32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+I64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+NO_DATA = Raw(b"")
+
+FLAG_REJECT_UNRECOVERED = 2
+"""Bit of ``SubscribeRequest.flag``: answer 112 instead of an empty recovery."""
+
+
+class StreamPosition(Struct, omit_defaults=True):
+    offset: U64 = 0
+    epoch: str = ""
+
+
+class FilterNode(Struct, omit_defaults=True):
+    op: str = ""
+    key: str = ""
+    cmp: str = ""
+    val: str = ""
+    vals: list[str] = []
+    nodes: list[FilterNode] = []
+
+
+class SubscribeRequest(Struct, omit_defaults=True):
+    channel: str = ""
+    token: str = ""
+    recover: bool = False
+    epoch: str = ""
+    offset: U64 = 0
+    data: Raw = NO_DATA
+    positioned: bool = False
+    recoverable: bool = False
+    join_leave: bool = False
+    delta: str = ""
+    tf: FilterNode | None = None
+    flag: I64 = 0
+    type: I32 = 0
+
+
+class ConnectRequest(Struct, omit_defaults=True):
+    token: str = ""
+    data: Raw = NO_DATA
+    subs: dict[str, SubscribeRequest] = {}
+    name: str = ""
+    version: str = ""
+    headers: dict[str, str] = {}
+    flag: I64 = 0
+
+
+class UnsubscribeRequest(Struct, omit_defaults=True):
+    channel: str = ""
+
+
+class PublishRequest(Struct, omit_defaults=True):
+    channel: str = ""
+    data: Raw = NO_DATA
+    type: I32 = 0
+
+
+class PresenceRequest(Struct, omit_defaults=True):
+    channel: str = ""
+
+
+class PresenceStatsRequest(Struct, omit_defaults=True):
+    channel: str = ""
+
+
+class HistoryRequest(Struct, omit_defaults=True):
+    channel: str = ""
+    limit: I32 = 0
+    since: StreamPosition | None = None
+    reverse: bool = False
+
+
+class PingRequest(Struct, omit_defaults=True):
+    pass
+
+
+class SendRequest(Struct, omit_defaults=True):
+    data: Raw = NO_DATA
+
+
+class RPCRequest(Struct, omit_defaults=True):
+    data: Raw = NO_DATA
+    method: str = ""
+
+
+class RefreshRequest(Struct, omit_defaults=True):
+    token: str = ""
+
+
+class SubRefreshRequest(Struct, omit_defaults=True):
+    channel: str = ""
+    token: str = ""
+    type: I32 = 0
+
+
+class Command(Struct, omit_defaults=True):
+    """What a client asks. The first request present, in this order, is the one meant."""
+
+    id: U32 = 0
+    connect: ConnectRequest | None = None
+    subscribe: SubscribeRequest | None = None
+    unsubscribe: UnsubscribeRequest | None = None
+    publish: PublishRequest | None = None
+    presence: PresenceRequest | None = None
+    presence_stats: PresenceStatsRequest | None = None
+    history: HistoryRequest | None = None
+    ping: PingRequest | None = None
+    send: SendRequest | None = None
+    rpc: RPCRequest | None = None
+    refresh: RefreshRequest | None = None
+    sub_refresh: SubRefreshRequest | None = None
+
+
+class Error(Struct, omit_defaults=True):
+    code: U32
+    message: str
+    temporary: bool = False
+
+
+class ClientInfoMessage(Struct, omit_defaults=True):
+    user: str
+    client: str
+    conn_info: Raw = NO_DATA
+    chan_info: Raw = NO_DATA
+
+
+class PublicationMessage(Struct, omit_defaults=True):
+    data: Raw = NO_DATA
+    info: ClientInfoMessage | None = None
+    offset: U64 = 0
+    tags: dict[str, str] = {}
+    delta: bool = False
+    time: I64 = 0
+    channel: str = ""
+
+
+class Join(Struct, omit_defaults=True):
+    info: ClientInfoMessage
+
+
+class Leave(Struct, omit_defaults=True):
+    info: ClientInfoMessage
+
+
+class Unsubscribe(Struct, omit_defaults=True):
+    code: U32
+    reason: str
+
+
+class Subscribe(Struct, omit_defaults=True):
+    recoverable: bool = False
+    epoch: str = ""
+    offset: U64 = 0
+    positioned: bool = False
+    data: Raw = NO_DATA
+
+
+class Message(Struct, omit_defaults=True):
+    data: Raw = NO_DATA
+
+
+class Refresh(Struct, omit_defaults=True):
+    expires: bool = False
+    ttl: U32 = 0
+
+
+class Push(Struct, omit_defaults=True):
+    channel: str = ""
+    pub: PublicationMessage | None = None
+    join: Join | None = None
+    leave: Leave | None = None
+    unsubscribe: Unsubscribe | None = None
+    message: Message | None = None
+    subscribe: Subscribe | None = None
+    refresh: Refresh | None = None
+
+
+class SubscribeResult(Struct, omit_defaults=True):
+    expires: bool = False
+    ttl: U32 = 0
+    recoverable: bool = False
+    epoch: str = ""
+    publications: list[PublicationMessage] = []
+    recovered: bool = False
+    offset: U64 = 0
+    positioned: bool = False
+    data: Raw = NO_DATA
+    was_recovering: bool = False
+    delta: bool = False
+
+
+class ConnectResult(Struct, omit_defaults=True):
+    client: str = ""
+    version: str = ""
+    expires: bool = False
+    ttl: U32 = 0
+    data: Raw = NO_DATA
+    subs: dict[str, SubscribeResult] = {}
+    ping: U32 = 0
+    pong: bool = False
+    session: str = ""
+    node: str = ""
+    time: I64 = 0
+
+
+class UnsubscribeResult(Struct, omit_defaults=True):
+    pass
+
+
+class PublishResultMessage(Struct, omit_defaults=True):
+    pass
+
+
+class PresenceResult(Struct, omit_defaults=True):
+    presence: dict[str, ClientInfoMessage]
+
+
+class PresenceStatsResult(Struct, omit_defaults=True):
+    num_clients: U32
+    num_users: U32
+
+
+class HistoryResult(Struct, omit_defaults=True):
+    publications: list[PublicationMessage]
+    epoch: str
+    offset: U64
+
+
+class PingResult(Struct, omit_defaults=True):
+    pass
+
+
+class RPCResult(Struct, omit_defaults=True):
+    data: Raw = NO_DATA
+
+
+class RefreshResult(Struct, omit_defaults=True):
+    client: str = ""
+    version: str = ""
+    expires: bool = False
+    ttl: U32 = 0
+
+
+class SubRefreshResult(Struct, omit_defaults=True):
+    expires: bool = False
+    ttl: U32 = 0
+
+
+class Reply(Struct, omit_defaults=True):
+    """What the hub says: an answer (``id`` > 0), a push (``push``), or a ping (nothing set)."""
+
+    id: U32 = 0
+    error: Error | None = None
+    push: Push | None = None
+    connect: ConnectResult | None = None
+    subscribe: SubscribeResult | None = None
+    unsubscribe: UnsubscribeResult | None = None
+    publish: PublishResultMessage | None = None
+    presence: PresenceResult | None = None
+    presence_stats: PresenceStatsResult | None = None
+    history: HistoryResult | None = None
+    ping: PingResult | None = None
+    rpc: RPCResult | None = None
+    refresh: RefreshResult | None = None
+    sub_refresh: SubRefreshResult | None = None
