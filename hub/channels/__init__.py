@@ -1,0 +1,17 @@
+"""Channels: how they are named, what their namespace keeps and allows. Knows no connection and no engine."""
+
+from hub.channels.names import RESERVED_NAMESPACE, ChannelName, parse_channel, personal_channel
+from hub.channels.options import ChannelOptions, Override, RecoveryMode
+from hub.channels.rules import Asker, ChannelRules
+
+__all__ = [
+    "RESERVED_NAMESPACE",
+    "Asker",
+    "ChannelName",
+    "ChannelOptions",
+    "ChannelRules",
+    "Override",
+    "RecoveryMode",
+    "parse_channel",
+    "personal_channel",
+]
