@@ -1,0 +1,215 @@
+"""One channel on this node: who listens, and how a publication reaches all of them.
+
+Knows no engine: what arrives, and whether the channel is listened to at all, is the
+node's business. Nothing here awaits, so order is kept and no reader delays another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Protocol
+
+from hub.fanout.encoding import (
+    Encoding,
+    delta_message,
+    patch_between,
+    publication_message,
+    push_join,
+    push_leave,
+    push_publication,
+)
+from hub.fanout.outbox import Outbox
+from hub.model import ClientInfo, Position, Publication
+from hub.protocol.codec import InvalidJSONPayload
+from hub.protocol.messages import PublicationMessage, Reply
+
+
+class Reader(Protocol):
+    """The connection behind a subscriber, as far as a feed knows it."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """Where its frames go."""
+        ...
+
+    @property
+    def encoding(self) -> Encoding:
+        """How it wants to be spoken to."""
+        ...
+
+    def on_unencodable(self) -> None:
+        """A publication cannot be said in this reader's codec. Must not detach before it returns."""
+        ...
+
+    def on_gap(self, channel: str) -> None:
+        """Publications of ``channel`` were lost for good; may detach at once."""
+        ...
+
+
+class _Mode(Enum):
+    PLAIN = "plain"
+    DELTA_WHOLE = "whole next"  # agreed on delta, does not hold the base yet
+    DELTA_PATCH = "patches"
+
+
+class Subscriber:
+    """One connection's membership in one channel, from before its reply is written until it leaves.
+
+    Until :meth:`Feed.go_live` it only gathers what arrives in ``gathered``.
+    """
+
+    __slots__ = ("delta", "gathered", "group", "join_leave", "reader")
+
+    def __init__(self, reader: Reader, *, join_leave: bool, delta: bool) -> None:
+        self.reader = reader
+        self.join_leave = join_leave
+        self.delta = delta
+        self.gathered: list[Publication] | None = []
+        self.group: _Group | None = None
+
+
+class _Group:
+    """Live subscribers for whom a publication is the very same bytes."""
+
+    __slots__ = ("encoding", "mode", "outboxes")
+
+    def __init__(self, encoding: Encoding, mode: _Mode) -> None:
+        self.encoding = encoding
+        self.mode = mode
+        self.outboxes: dict[Subscriber, Outbox] = {}
+
+
+class Feed:
+    """The subscribers of one channel on this node, and the last thing they were sent."""
+
+    __slots__ = ("_gathering", "_groups", "_last", "channel", "join_leave_count", "listening", "top")
+
+    def __init__(self, channel: str) -> None:
+        self.channel = channel
+        self.listening = False
+        """Set by the node while the engine delivers this channel to it."""
+        self.top: Position | None = None
+        """Position of the last publication that passed here."""
+        self.join_leave_count = 0
+        self._last: Publication | None = None
+        self._gathering: set[Subscriber] = set()
+        self._groups: dict[tuple[Encoding, _Mode], _Group] = {}
+
+    def __len__(self) -> int:
+        return len(self._gathering) + sum(len(group.outboxes) for group in self._groups.values())
+
+    def subscribers(self) -> Iterable[Subscriber]:
+        """Everybody, gathering or live; a copy, safe to act on."""
+        everybody = list(self._gathering)
+        for group in self._groups.values():
+            everybody.extend(group.outboxes)
+        return everybody
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Count the subscriber in; what arrives from now on is gathered for it."""
+        self._gathering.add(subscriber)
+        self.join_leave_count += subscriber.join_leave
+
+    def go_live(self, subscriber: Subscriber, *, base: Publication | None = None) -> None:
+        """Send the subscriber what arrives from now on.
+
+        ``base`` is the last publication it was given, if any: when that is also the last
+        one of this feed, a delta subscriber can take a patch next.
+        """
+        self._gathering.discard(subscriber)
+        subscriber.gathered = None
+        mode = _Mode.PLAIN
+        if subscriber.delta:
+            holds_base = base is not None and self._last is not None and base.offset == self._last.offset
+            mode = _Mode.DELTA_PATCH if holds_base else _Mode.DELTA_WHOLE
+        self._place(subscriber, mode)
+
+    def _place(self, subscriber: Subscriber, mode: _Mode) -> None:
+        encoding = subscriber.reader.encoding
+        group = self._groups.get((encoding, mode))
+        if group is None:
+            group = self._groups[encoding, mode] = _Group(encoding, mode)
+        group.outboxes[subscriber] = subscriber.reader.outbox
+        subscriber.group = group
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Send the subscriber nothing more. Unknown ones are ignored."""
+        if subscriber in self._gathering:
+            self._gathering.discard(subscriber)
+        elif subscriber.group is not None and subscriber in subscriber.group.outboxes:
+            group = subscriber.group
+            del group.outboxes[subscriber]
+            if not group.outboxes:
+                del self._groups[group.encoding, group.mode]
+        else:
+            return
+        self.join_leave_count -= subscriber.join_leave
+
+    def deliver(self, publication: Publication) -> int:
+        """Give ``publication`` to everybody; the number of outboxes it went into."""
+        for subscriber in self._gathering:
+            if subscriber.gathered is not None:
+                subscriber.gathered.append(publication)
+        delivered = 0
+        patch: bytes | None = None
+        patched = False
+        based: list[_Group] = []
+        for group in list(self._groups.values()):
+            if group.mode is _Mode.DELTA_PATCH and not patched:
+                patched = True
+                patch = patch_between(self._last.data, publication) if self._last is not None else None
+            elif group.mode is _Mode.DELTA_WHOLE:
+                based.append(group)
+            message = self._message(group, publication, patch)
+            delivered += self._send(group, push_publication(self.channel, message))
+        self._last = publication
+        for group in based:
+            self._promote(group)
+        return delivered
+
+    def _message(self, group: _Group, publication: Publication, patch: bytes | None) -> PublicationMessage:
+        if group.mode is _Mode.PLAIN:
+            return publication_message(publication)
+        patch = patch if group.mode is _Mode.DELTA_PATCH else None
+        return delta_message(publication, patch, group.encoding.codec)
+
+    def _promote(self, group: _Group) -> None:
+        # Everybody in it now holds the document that the next patch starts from.
+        del self._groups[group.encoding, group.mode]
+        for subscriber in group.outboxes:
+            self._place(subscriber, _Mode.DELTA_PATCH)
+
+    def _send(self, group: _Group, reply: Reply) -> int:
+        try:
+            frame = group.encoding.frame_of(reply)
+        except InvalidJSONPayload:
+            for subscriber in group.outboxes:
+                subscriber.reader.on_unencodable()
+            return 0
+        for outbox in group.outboxes.values():
+            outbox.put(frame)
+        return len(group.outboxes)
+
+    def deliver_join(self, info: ClientInfo) -> None:
+        """Tell the subscribers that asked for it that somebody came."""
+        self._tell(push_join(self.channel, info))
+
+    def deliver_leave(self, info: ClientInfo) -> None:
+        """Tell the subscribers that asked for it that somebody left; the leaver is no longer among them."""
+        self._tell(push_leave(self.channel, info))
+
+    def _tell(self, reply: Reply) -> None:
+        if not self.join_leave_count:
+            return
+        for group in list(self._groups.values()):
+            frame: bytes | None = None
+            for subscriber, outbox in group.outboxes.items():
+                if not subscriber.join_leave:
+                    continue
+                if frame is None:
+                    try:
+                        frame = group.encoding.frame_of(reply)
+                    except InvalidJSONPayload:
+                        break  # the info of a Protobuf client that is not JSON: nothing to show here
+                outbox.put(frame)

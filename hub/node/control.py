@@ -1,0 +1,167 @@
+"""What one node asks of all others about connections, as JSON-ready requests and answers.
+
+Knows how a request is written and read, and what to do with it here. How it travels is
+the control port's business.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from fnmatch import fnmatchcase
+from typing import Any
+
+from hub.engine import Answer, Request
+from hub.errors import Disconnect, ErrorCode, HubError, UnsubscribeCode
+from hub.fanout import Registry, ServerSubscription
+from hub.model import Position
+from hub.node.listening import Listening
+
+log = logging.getLogger(__name__)
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)
+
+
+def subscribe_request(user: str, client: str, wanted: ServerSubscription) -> Request:
+    """Ask to attach the user's connections to a channel."""
+    since = wanted.recover_since
+    return {
+        "do": "subscribe",
+        "user": user,
+        "client": client,
+        "channel": wanted.channel,
+        "info": _text(wanted.info),
+        "data": _text(wanted.data),
+        "since": None if since is None else {"offset": since.offset, "epoch": since.epoch},
+        "expire_at_s": wanted.expire_at_s,
+        "options": None if wanted.options is None else dict(wanted.options),
+    }
+
+
+def unsubscribe_request(user: str, client: str, channel: str, why: UnsubscribeCode) -> Request:
+    """Ask to detach the user's connections from a channel."""
+    return {
+        "do": "unsubscribe",
+        "user": user,
+        "client": client,
+        "channel": channel,
+        "code": why.code,
+        "reason": why.reason,
+    }
+
+
+def disconnect_request(user: str, client: str, whitelist: Sequence[str], why: Disconnect) -> Request:
+    """Ask to end the user's connections, except those in ``whitelist``."""
+    return {
+        "do": "disconnect",
+        "user": user,
+        "client": client,
+        "whitelist": list(whitelist),
+        "code": why.code,
+        "reason": why.reason,
+    }
+
+
+def refresh_request(
+    user: str, client: str, expired: bool, expire_at_s: int | None, info: bytes | None
+) -> Request:
+    """Ask to move the expiry of the user's connections."""
+    return {
+        "do": "refresh",
+        "user": user,
+        "client": client,
+        "expired": expired,
+        "expire_at_s": expire_at_s,
+        "info": _text(info),
+    }
+
+
+def channels_request(pattern: str) -> Request:
+    """Ask for channels with subscribers, by glob pattern; an empty one means all."""
+    return {"do": "channels", "pattern": pattern}
+
+
+def connections_request(user: str, client: str) -> Request:
+    """Ask for a description of connections."""
+    return {"do": "connections", "user": user, "client": client}
+
+
+INFO_REQUEST: Request = {"do": "info"}
+
+
+def error_of(answer: Answer) -> HubError:
+    """The refusal that a node's answer carries."""
+    return HubError(ErrorCode(**answer["error"]))
+
+
+class LocalControl:
+    """Does on this node what any node asked for."""
+
+    def __init__(
+        self, registry: Registry, listening: Listening, describe_node: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        self._registry = registry
+        self._listening = listening
+        self._describe_node = describe_node
+
+    async def on_control(self, request: Request) -> Answer:
+        """Do it; the answer is empty for what promises none."""
+        match request.get("do"):
+            case "subscribe":
+                return await self._subscribe(request)
+            case "unsubscribe":
+                why = UnsubscribeCode(request["code"], request["reason"])
+                for connection in self._registry.matching(request["user"], request["client"]):
+                    await connection.unsubscribe_by_server(request["channel"], why)
+            case "disconnect":
+                for connection in self._registry.matching(request["user"], request["client"]):
+                    if connection.client not in request["whitelist"]:
+                        connection.disconnect(Disconnect(request["code"], request["reason"]))
+            case "refresh":
+                for connection in self._registry.matching(request["user"], request["client"]):
+                    connection.refresh_by_server(
+                        request["expired"], request["expire_at_s"], _bytes(request["info"])
+                    )
+            case "channels":
+                return {"channels": self._channels(request["pattern"])}
+            case "connections":
+                found = self._registry.find(request["user"], request["client"])
+                return {"connections": {connection.client: connection.describe() for connection in found}}
+            case "info":
+                return dict(self._describe_node())
+            case unknown:
+                # A newer node may ask for what this one does not know yet.
+                log.warning("unknown control request %r ignored", unknown)
+        return {}
+
+    async def _subscribe(self, request: Request) -> Answer:
+        since = request["since"]
+        wanted = ServerSubscription(
+            channel=request["channel"],
+            info=_bytes(request["info"]),
+            data=_bytes(request["data"]),
+            recover_since=None if since is None else Position(since["offset"], since["epoch"]),
+            expire_at_s=request["expire_at_s"],
+            options=request["options"],
+        )
+        error: HubError | None = None
+        for connection in self._registry.matching(request["user"], request["client"]):
+            try:
+                await connection.subscribe_by_server(wanted)
+            except HubError as exc:
+                error = exc
+        return {} if error is None else {"error": asdict(error.error)}
+
+    def _channels(self, pattern: str) -> dict[str, int]:
+        counts = self._listening.counts()
+        if not pattern:
+            return counts
+        return {channel: count for channel, count in counts.items() if fnmatchcase(channel, pattern)}

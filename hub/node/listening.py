@@ -1,0 +1,152 @@
+"""Which channels this node listens to, and what happens when something arrives on one.
+
+Starts listening with a channel's first subscriber and stops some time after the last.
+Knows the broker's port and the feeds, no connection and no permission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from hub.engine import Broker
+from hub.errors import EngineUnavailable
+from hub.fanout import Feed, Subscriber
+from hub.metrics import Metrics
+from hub.model import ClientInfo, Position, Publication
+
+log = logging.getLogger(__name__)
+
+LINGER_S = 1.0
+"""How long an empty channel is still listened to: apps leave and join again all the time."""
+
+
+class Listening:
+    """The feeds of this node; also the broker's event sink."""
+
+    def __init__(self, broker: Broker, metrics: Metrics) -> None:
+        self._broker = broker
+        self._metrics = metrics
+        self._feeds: dict[str, Feed] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._empty: set[str] = set()
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to let go of channels that nobody listens to."""
+        self._sweeper = asyncio.create_task(self._sweep_forever(), name="quiet channels")
+
+    async def stop(self) -> None:
+        """Stop what :meth:`start` began."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+            self._sweeper = None
+
+    def feed(self, channel: str) -> Feed | None:
+        """The feed of a channel somebody listens to here."""
+        return self._feeds.get(channel)
+
+    def counts(self) -> dict[str, int]:
+        """Subscribers by channel, without the empty ones."""
+        return {channel: len(feed) for channel, feed in self._feeds.items() if len(feed)}
+
+    async def attach(self, channel: str, subscriber: Subscriber) -> Feed:
+        """Gather what arrives on ``channel`` for the subscriber, from before this returns.
+
+        Raises:
+            EngineUnavailable: the engine could not be made to deliver; nothing is left behind.
+        """
+        feed = self._feeds.get(channel)
+        if feed is None:
+            feed = self._feeds[channel] = Feed(channel)
+        # Registered before the engine is asked: with two first subscribers at once, or one
+        # that leaves meanwhile, the feed always tells the truth about who wants it.
+        feed.add(subscriber)
+        if feed.listening:
+            return feed
+        try:
+            async with self._lock(channel):
+                # Whoever waited here may have left meanwhile, and the feed with it.
+                if not feed.listening and self._feeds.get(channel) is feed:
+                    await self._broker.subscribe(channel)
+                    feed.listening = True
+                    if not len(feed):
+                        self._empty.add(channel)
+        except BaseException:
+            self.detach(channel, subscriber)
+            raise
+        return feed
+
+    def detach(self, channel: str, subscriber: Subscriber) -> None:
+        """Give the subscriber nothing more. Unknown ones are ignored."""
+        feed = self._feeds.get(channel)
+        if feed is None:
+            return
+        feed.remove(subscriber)
+        if not len(feed):
+            self._empty.add(channel)
+
+    def _lock(self, channel: str) -> asyncio.Lock:
+        return self._locks.setdefault(channel, asyncio.Lock())
+
+    async def _sweep_forever(self) -> None:
+        lingering: set[str] = set()
+        while True:
+            await asyncio.sleep(LINGER_S)
+            # Empty at two sweeps in a row, hence for at least one whole interval.
+            for channel in lingering & self._empty:
+                await self._let_go(channel)
+            lingering = set(self._empty)
+
+    async def _let_go(self, channel: str) -> None:
+        async with self._lock(channel):
+            self._empty.discard(channel)
+            feed = self._feeds.get(channel)
+            if feed is None or len(feed):
+                return
+            # Said first: whoever comes while the engine works must wait for the lock and ask anew.
+            feed.listening = False
+            try:
+                await self._broker.unsubscribe(channel)
+            except EngineUnavailable:
+                log.warning("could not stop listening to a channel; trying again later")
+                feed.listening = True
+                self._empty.add(channel)
+                return
+            if not len(feed):
+                del self._feeds[channel]
+        if channel not in self._feeds:
+            self._locks.pop(channel, None)
+
+    def on_publication(self, channel: str, publication: Publication, position: Position | None) -> None:
+        """Deliver in order; what was delivered before is dropped, and a hole is told to its subscribers."""
+        feed = self._feeds.get(channel)
+        if feed is None:
+            return
+        self._metrics.publication_received()
+        if position is not None:
+            top = feed.top
+            if top is not None:
+                if position.epoch == top.epoch and position.offset <= top.offset:
+                    return
+                if position.epoch != top.epoch or position.offset != top.offset + 1:
+                    self._on_gap(feed)
+            feed.top = position
+        self._metrics.publication_delivered(feed.deliver(publication))
+
+    def _on_gap(self, feed: Feed) -> None:
+        for subscriber in feed.subscribers():
+            subscriber.reader.on_gap(feed.channel)
+
+    def on_join(self, channel: str, info: ClientInfo) -> None:
+        """Tell the subscribers who want to know."""
+        feed = self._feeds.get(channel)
+        if feed is not None:
+            feed.deliver_join(info)
+
+    def on_leave(self, channel: str, info: ClientInfo) -> None:
+        """Tell the subscribers who want to know."""
+        feed = self._feeds.get(channel)
+        if feed is not None:
+            feed.deliver_leave(info)

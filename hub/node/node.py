@@ -1,0 +1,285 @@
+"""One hub process as everybody else sees it: publish, read, listen, act on connections anywhere.
+
+Applies the channel's policy and asks the engine. Knows no wire, no token and no socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hub.channels import ChannelName, ChannelOptions, ChannelRules, Override
+from hub.engine import Engine
+from hub.errors import (
+    BAD_REQUEST,
+    FORCE_DISCONNECT,
+    NOT_AVAILABLE,
+    RESERVED_CHANNEL,
+    UNRECOVERABLE_POSITION,
+    UNSUBSCRIBED_BY_SERVER,
+    Disconnect,
+    HubError,
+)
+from hub.fanout import Registry, ServerSubscription
+from hub.metrics import Metrics
+from hub.model import (
+    NO_HISTORY,
+    ClientInfo,
+    HistoryFilter,
+    HistoryPage,
+    NodeId,
+    Position,
+    PresenceStats,
+    Publication,
+    PublishResult,
+)
+from hub.node import control
+from hub.node.listening import Listening
+
+ASK_TIMEOUT_S = 3.0
+"""How long the other nodes may take to answer before the answer goes on without them."""
+
+
+class Node:
+    """A hub process: its connections, the channels it listens to, and the engine behind it."""
+
+    def __init__(
+        self,
+        *,
+        node_id: NodeId,
+        name: str,
+        version: str,
+        engine: Engine,
+        rules: ChannelRules,
+        metrics: Metrics,
+    ) -> None:
+        self.id = node_id
+        self.name = name
+        self.version = version
+        self.engine = engine
+        self.rules = rules
+        self.registry = Registry()
+        self.listening = Listening(engine.broker, metrics)
+        self._started_at_s = time.monotonic()
+        self._detached: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to receive from the engine."""
+        await self.engine.broker.start(self.listening)
+        await self.engine.control.start(
+            control.LocalControl(self.registry, self.listening, self._describe_self)
+        )
+        await self.listening.start()
+
+    async def stop(self) -> None:
+        """Finish the farewells that are under way and let go of the engine."""
+        while self._detached:
+            await asyncio.gather(*self._detached, return_exceptions=True)
+        await self.listening.stop()
+        await self.engine.control.stop()
+        await self.engine.broker.stop()
+
+    def run_detached(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work`` to its end even though whoever asked for it is gone; :meth:`stop` waits for it."""
+        task = asyncio.create_task(work)
+        self._detached.add(task)
+        task.add_done_callback(self._detached.discard)
+
+    async def publish(
+        self,
+        channel: str,
+        data: bytes,
+        *,
+        info: ClientInfo | None = None,
+        tags: Mapping[str, str] | None = None,
+        skip_history: bool = False,
+        idempotency_key: str = "",
+        delta: bool = False,
+        version: int = 0,
+        version_epoch: str = "",
+    ) -> PublishResult:
+        """Publish to everybody who listens to ``channel``, on any node.
+
+        Raises:
+            HubError: 102 or 107 for the name, 1014 for a channel of the hub's own.
+            EngineUnavailable: whether it was published is unknown; the same
+                ``idempotency_key`` may be sent again.
+        """
+        _, options = self._writable(channel)
+        publication = Publication(data=data, info=info, tags=tags, delta=delta or options.delta_publish)
+        return await self.engine.broker.publish(
+            channel,
+            publication,
+            NO_HISTORY if skip_history else options.history,
+            idempotency_key=idempotency_key,
+            version=version,
+            version_epoch=version_epoch,
+        )
+
+    async def history(self, channel: str, wanted: HistoryFilter) -> HistoryPage:
+        """Read a channel's history.
+
+        Raises:
+            HubError: 108 where none is kept, 112 when ``since`` is of another epoch, 107 for
+                reading backward from offset 0.
+        """
+        _, options = self._resolve(channel)
+        if not options.history.keeps:
+            raise HubError(NOT_AVAILABLE, "the channel keeps no history")
+        if wanted.reverse and wanted.since is not None and wanted.since.offset == 0:
+            raise HubError(BAD_REQUEST, "there is nothing before offset 0")
+        page = await self.engine.broker.history(channel, wanted, options.history)
+        since = wanted.since
+        if since is not None and since.epoch and since.epoch != page.top.epoch:
+            raise HubError(UNRECOVERABLE_POSITION, "the stream has another epoch now")
+        return page
+
+    async def remove_history(self, channel: str) -> None:
+        """Drop the kept publications of a channel.
+
+        Raises:
+            HubError: 108 where none is kept, 1014 for a channel of the hub's own.
+        """
+        _, options = self._writable(channel)
+        if not options.history.keeps:
+            raise HubError(NOT_AVAILABLE, "the channel keeps no history")
+        await self.engine.broker.remove_history(channel)
+
+    async def presence(self, channel: str) -> Mapping[str, ClientInfo]:
+        """Everybody in the channel, by client id.
+
+        Raises:
+            HubError: 108 where presence is off.
+        """
+        self._check_presence(channel)
+        return await self.engine.presence.members(channel)
+
+    async def presence_stats(self, channel: str) -> PresenceStats:
+        """How many are in the channel.
+
+        Raises:
+            HubError: 108 where presence is off.
+        """
+        self._check_presence(channel)
+        return await self.engine.presence.stats(channel)
+
+    def _check_presence(self, channel: str) -> None:
+        _, options = self._resolve(channel)
+        if not options.presence:
+            raise HubError(NOT_AVAILABLE, "presence is off in this channel")
+
+    def _resolve(self, channel: str) -> tuple[ChannelName, ChannelOptions]:
+        return self.rules.resolve(channel)
+
+    def _writable(self, channel: str) -> tuple[ChannelName, ChannelOptions]:
+        name, options = self._resolve(channel)
+        if name.reserved:
+            raise HubError(RESERVED_CHANNEL, "only the hub itself writes to inboxes")
+        return name, options
+
+    async def subscribe(
+        self,
+        user: str,
+        channel: str,
+        *,
+        client: str = "",
+        session: str = "",
+        info: bytes | None = None,
+        data: bytes | None = None,
+        recover_since: Position | None = None,
+        expire_at_s: int | None = None,
+        override: Override | None = None,
+    ) -> None:
+        """Attach the user's connections, on any node, to ``channel``.
+
+        Raises:
+            HubError: 102 or 107 for the name, 1014 for a channel of the hub's own, or what
+                a node answered.
+        """
+        self._writable(channel)
+        if session:
+            return  # session ids exist on emulated transports only: it matches nobody
+        options = None
+        if override is not None:
+            options = {name: value for name, value in asdict(override).items() if value is not None}
+        wanted = ServerSubscription(channel, info, data, recover_since, expire_at_s, options)
+        await self._ask(control.subscribe_request(user, client, wanted))
+
+    async def unsubscribe(self, user: str, channel: str, *, client: str = "", session: str = "") -> None:
+        """Detach the user's connections, on any node, from ``channel``.
+
+        Raises:
+            HubError: 102 or 107 for the name, 1014 for a channel of the hub's own.
+        """
+        self._writable(channel)
+        if not session:
+            await self._ask(control.unsubscribe_request(user, client, channel, UNSUBSCRIBED_BY_SERVER))
+
+    async def disconnect(
+        self,
+        user: str,
+        *,
+        client: str = "",
+        session: str = "",
+        whitelist: Sequence[str] = (),
+        disconnect: Disconnect = FORCE_DISCONNECT,
+    ) -> None:
+        """End the user's connections, on any node, except the client ids in ``whitelist``."""
+        if not session:
+            await self._ask(control.disconnect_request(user, client, whitelist, disconnect))
+
+    async def refresh(
+        self,
+        user: str,
+        *,
+        client: str = "",
+        session: str = "",
+        expired: bool = False,
+        expire_at_s: int | None = None,
+        info: bytes | None = None,
+    ) -> None:
+        """Move the expiry of the user's connections, on any node, or end them as ``expired``."""
+        if not session:
+            await self._ask(control.refresh_request(user, client, expired, expire_at_s, info))
+
+    async def channels(self, pattern: str = "") -> Mapping[str, int]:
+        """Channels somebody is subscribed to, with their number of subscribers over all nodes."""
+        total: dict[str, int] = {}
+        for answer in await self._ask(control.channels_request(pattern)):
+            for channel, count in answer["channels"].items():
+                total[channel] = total.get(channel, 0) + count
+        return total
+
+    async def connections(self, user: str = "", client: str = "") -> Mapping[str, Mapping[str, Any]]:
+        """Descriptions of the connections on all nodes, by client id; empty filters match everybody."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for answer in await self._ask(control.connections_request(user, client)):
+            found.update(answer["connections"])
+        return found
+
+    async def info(self) -> list[Mapping[str, Any]]:
+        """A description of every node."""
+        return list(await self._ask(control.INFO_REQUEST))
+
+    async def _ask(self, request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        answers = await self.engine.control.ask_all(request, timeout_s=ASK_TIMEOUT_S)
+        for answer in answers:
+            if "error" in answer:
+                raise control.error_of(answer)
+        return answers
+
+    def _describe_self(self) -> Mapping[str, Any]:
+        counts = self.listening.counts()
+        return {
+            "uid": self.id,
+            "name": self.name,
+            "version": self.version,
+            "num_clients": len(self.registry),
+            "num_users": self.registry.user_count,
+            "num_subs": sum(counts.values()),
+            "num_channels": len(counts),
+            "uptime": int(time.monotonic() - self._started_at_s),
+        }
