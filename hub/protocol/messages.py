@@ -12,7 +12,8 @@ from typing import Annotated
 from msgspec import Meta, Raw, Struct
 
 U32 = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-U64 = Annotated[int, Meta(ge=0, le=2**64 - 1)]
+U64 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""Protobuf takes all 64 bits; JSON text stops at 2**63 - 1, the highest bound msgspec can check."""
 I32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 I64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -111,7 +112,7 @@ class SubRefreshRequest(Struct, omit_defaults=True):
 
 
 class Command(Struct, omit_defaults=True):
-    """What a client asks. The first request present, in this order, is the one meant."""
+    """What a client asks. Which request is meant when there are several: :func:`request_of`."""
 
     id: U32 = 0
     connect: ConnectRequest | None = None
@@ -126,6 +127,45 @@ class Command(Struct, omit_defaults=True):
     rpc: RPCRequest | None = None
     refresh: RefreshRequest | None = None
     sub_refresh: SubRefreshRequest | None = None
+
+
+Request = (
+    ConnectRequest
+    | SubscribeRequest
+    | UnsubscribeRequest
+    | PublishRequest
+    | PresenceRequest
+    | PresenceStatsRequest
+    | HistoryRequest
+    | RPCRequest
+    | SendRequest
+    | RefreshRequest
+    | SubRefreshRequest
+    | PingRequest
+)
+"""Anything a command can ask for."""
+
+
+def request_of(command: Command) -> Request | None:
+    """The one request that ``command`` means; None when it carries none (with id 0 that is a pong).
+
+    Presence decides, not content, and the first in the protocol's order wins. A ping comes
+    last: the protocol gives clients none, so whatever stands beside it is what they meant.
+    """
+    return (
+        command.connect
+        or command.subscribe
+        or command.unsubscribe
+        or command.publish
+        or command.presence
+        or command.presence_stats
+        or command.history
+        or command.rpc
+        or command.send
+        or command.refresh
+        or command.sub_refresh
+        or command.ping
+    )
 
 
 class Error(Struct, omit_defaults=True):
