@@ -36,6 +36,11 @@ class Encoding:
     codec: Codec
     compressed: bool
 
+    @property
+    def ping_frame(self) -> bytes:
+        """The whole frame of a server ping."""
+        return self.frame(self.codec.ping)
+
     def frame(self, payload: bytes) -> bytes:
         """The whole frame that carries ``payload``."""
         if self.compressed and len(payload) >= COMPRESS_FROM_BYTES:

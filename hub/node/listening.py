@@ -66,17 +66,21 @@ class Listening:
         if feed.listening:
             return feed
         try:
-            async with self._lock(channel):
-                # Whoever waited here may have left meanwhile, and the feed with it.
-                if not feed.listening and self._feeds.get(channel) is feed:
-                    await self._broker.subscribe(channel)
-                    feed.listening = True
-                    if not len(feed):
-                        self._empty.add(channel)
+            await self._start_listening(feed)
         except BaseException:
             self.detach(channel, subscriber)
             raise
         return feed
+
+    async def _start_listening(self, feed: Feed) -> None:
+        async with self._lock(feed.channel):
+            # Whoever waited here may have left meanwhile, and the feed with it.
+            if feed.listening or self._feeds.get(feed.channel) is not feed:
+                return
+            await self._broker.subscribe(feed.channel)
+            feed.listening = True
+            if not len(feed):
+                self._empty.add(feed.channel)
 
     def detach(self, channel: str, subscriber: Subscriber) -> None:
         """Give the subscriber nothing more. Unknown ones are ignored."""

@@ -1,0 +1,286 @@
+"""What each command of a client does, once the session found it legal. Knows no frame and no socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Raw
+
+from hub.channels import Asker
+from hub.connection import joining
+from hub.connection.credentials import (
+    server_side_terms,
+    verify_connect,
+    verify_refresh,
+    verify_subscription,
+)
+from hub.connection.membership import Terms, Wish
+from hub.connection.server_side import watch_expiry
+from hub.errors import (
+    BAD_REQUEST,
+    CHANNEL_LIMIT,
+    EXPIRED,
+    INSUFFICIENT_STATE,
+    METHOD_NOT_FOUND,
+    NOT_AVAILABLE,
+    PERMISSION_DENIED,
+    DisconnectError,
+    HubError,
+)
+from hub.fanout import info_message, publication_message
+from hub.model import HistoryFilter, Position
+from hub.protocol import messages as m
+from hub.protocol.messages import Reply, Request
+
+if TYPE_CHECKING:
+    from hub.connection.connection import Connection
+
+
+async def serve(connection: Connection, command_id: int, request: Request) -> None:
+    """Do what ``request`` asks for and write the reply.
+
+    Raises:
+        HubError: the reply is this error instead.
+        DisconnectError: the connection must end.
+    """
+    match request:
+        case m.ConnectRequest():
+            await _connect(connection, command_id, request)
+        case m.SubscribeRequest():
+            await _subscribe(connection, command_id, request)
+        case m.UnsubscribeRequest():
+            await _unsubscribe(connection, command_id, request)
+        case m.SubRefreshRequest():
+            connection.send(Reply(id=command_id, sub_refresh=await _sub_refresh(connection, request)))
+        case m.RefreshRequest():
+            connection.send(Reply(id=command_id, refresh=await _refresh(connection, request)))
+        case m.PublishRequest():
+            await _publish(connection, request)
+            connection.send(Reply(id=command_id, publish=m.PublishResultMessage()))
+        case m.HistoryRequest():
+            connection.send(Reply(id=command_id, history=await _history(connection, request)))
+        case m.PresenceRequest():
+            connection.send(Reply(id=command_id, presence=await _presence(connection, request)))
+        case m.PresenceStatsRequest():
+            connection.send(Reply(id=command_id, presence_stats=await _stats(connection, request)))
+        case m.RPCRequest():
+            connection.send(Reply(id=command_id, rpc=await _rpc(connection, request)))
+        case _:
+            raise HubError(NOT_AVAILABLE)
+
+
+async def _connect(connection: Connection, command_id: int, request: m.ConnectRequest) -> None:
+    services = connection.services
+    options = services.options
+    try:
+        token = request.token or connection.bearer_token
+        credentials = await verify_connect(services.verifier, options, token)
+        remaining_s = connection.remaining_s(credentials.expire_at_s)
+        if remaining_s is not None and remaining_s <= 0:
+            raise HubError(EXPIRED)
+        wanted = server_side_terms(services.node, credentials)
+        if len(wanted) > options.max_channels:
+            raise DisconnectError(CHANNEL_LIMIT)
+        connection.bearer_token = ""
+        connection.user = credentials.user
+        connection.info = credentials.info
+        connection.granted = credentials.granted
+        connection.sdk_name = request.name
+        connection.sdk_version = request.version
+        connection.connected_at_ms = int(services.wall_s() * 1000)
+        ready = await _join_all(connection, wanted, request.subs)
+    except HubError:
+        connection.turned_away()
+        raise
+    result = m.ConnectResult(client=connection.client, version=options.version)
+    if remaining_s is not None:
+        result.expires = True
+        result.ttl = max(1, int(remaining_s))
+    if options.ping_interval_s > 0 and not connection.native_ping:
+        result.ping = max(1, int(options.ping_interval_s))
+        result.pong = True
+    result.subs = {each.membership.channel: each.result for each in ready}
+    connection.opened()
+    connection.expire_at(credentials.expire_at_s)
+    connection.send(Reply(id=command_id, connect=result))
+    for each in ready:
+        joining.go_live(connection, each)
+        watch_expiry(connection, each.membership)
+    for each in ready:
+        await joining.announce(connection, each.membership)
+
+
+async def _join_all(
+    connection: Connection, wanted: dict[str, Terms], resumed: dict[str, m.SubscribeRequest]
+) -> list[joining.Joining]:
+    ready: list[joining.Joining] = []
+    try:
+        for channel, terms in wanted.items():
+            ready.append(await joining.join(connection, channel, terms, _resume(resumed.get(channel))))
+    except BaseException:
+        for each in ready:
+            await joining.leave(connection, each.membership)
+        raise
+    return ready
+
+
+def _resume(request: m.SubscribeRequest | None) -> Wish:
+    if request is None or not request.recover:
+        return Wish()
+    return Wish(cursor=Position(request.offset, request.epoch))
+
+
+async def _subscribe(connection: Connection, command_id: int, request: m.SubscribeRequest) -> None:
+    terms = await _client_terms(connection, request)
+    wish = Wish(
+        cursor=Position(request.offset, request.epoch) if request.recover else None,
+        recoverable=request.recoverable,
+        positioned=request.positioned,
+        join_leave=request.join_leave,
+        delta=request.delta == "fossil",
+        reject_unrecovered=bool(request.flag & m.FLAG_REJECT_UNRECOVERED),
+    )
+    ready = await joining.join(connection, request.channel, terms, wish)
+    connection.send(Reply(id=command_id, subscribe=ready.result))
+    joining.go_live(connection, ready)
+    watch_expiry(connection, ready.membership)
+    await joining.announce(connection, ready.membership)
+
+
+async def _client_terms(connection: Connection, request: m.SubscribeRequest) -> Terms:
+    rules = connection.services.node.rules
+    name, options = rules.resolve(request.channel)
+    asker = Asker(connection.user, subscribed=True)
+    try:
+        rules.check_presence(name, options, asker)
+        may_see_presence = True
+    except HubError:
+        may_see_presence = False
+    if not request.token:
+        rules.check_subscribe(name, options, Asker(connection.user))
+        return Terms(options=options, may_see_presence=may_see_presence)
+    token = await verify_subscription(
+        connection.services.verifier,
+        user=connection.user,
+        client=connection.client,
+        channel=request.channel,
+        token=request.token,
+    )
+    rules.check_token_subscribe(name)
+    return Terms(
+        options=options.overridden(token.override),
+        info=token.info,
+        data=token.data,
+        expire_at_s=token.expire_at_s,
+        may_see_presence=may_see_presence,
+    )
+
+
+async def _unsubscribe(connection: Connection, command_id: int, request: m.UnsubscribeRequest) -> None:
+    membership = connection.membership(request.channel)
+    if membership is not None:
+        # Detached before the reply: nothing of the channel may follow it.
+        joining.detach(connection, membership)
+        await joining.leave(connection, membership)
+    connection.send(Reply(id=command_id, unsubscribe=m.UnsubscribeResult()))
+
+
+async def _sub_refresh(connection: Connection, request: m.SubRefreshRequest) -> m.SubRefreshResult:
+    token = await verify_subscription(
+        connection.services.verifier,
+        user=connection.user,
+        client=connection.client,
+        channel=request.channel,
+        token=request.token,
+    )
+    membership = connection.membership(token.channel)
+    if membership is None:
+        raise HubError(PERMISSION_DENIED)
+    remaining_s = connection.remaining_s(token.expire_at_s)
+    if remaining_s is not None and remaining_s <= 0:
+        raise HubError(EXPIRED)
+    membership.expire_at_s = token.expire_at_s
+    watch_expiry(connection, membership)
+    if remaining_s is None:
+        return m.SubRefreshResult()
+    return m.SubRefreshResult(expires=True, ttl=max(1, int(remaining_s)))
+
+
+async def _refresh(connection: Connection, request: m.RefreshRequest) -> m.RefreshResult:
+    credentials = await verify_refresh(connection.services.verifier, connection.user, request.token)
+    if set(credentials.granted) != set(connection.granted):
+        # The channels of the token changed: only a new connect can tell the client which.
+        raise DisconnectError(INSUFFICIENT_STATE)
+    remaining_s = connection.remaining_s(credentials.expire_at_s)
+    if remaining_s is not None and remaining_s <= 0:
+        raise HubError(EXPIRED)
+    connection.info = credentials.info
+    connection.expire_at(credentials.expire_at_s)
+    result = m.RefreshResult(client=connection.client, version=connection.services.options.version)
+    if remaining_s is not None:
+        result.expires = True
+        result.ttl = max(1, int(remaining_s))
+    return result
+
+
+async def _publish(connection: Connection, request: m.PublishRequest) -> None:
+    node = connection.services.node
+    name, options = node.rules.resolve(request.channel)
+    membership = connection.membership(request.channel)
+    node.rules.check_publish(name, options, Asker(connection.user, membership is not None))
+    info = joining.info_of(connection, membership)
+    await node.publish(request.channel, bytes(request.data), info=info)
+
+
+async def _history(connection: Connection, request: m.HistoryRequest) -> m.HistoryResult:
+    node = connection.services.node
+    name, options = node.rules.resolve(request.channel)
+    node.rules.check_history(name, options, _asker(connection, request.channel))
+    most = connection.services.options.history_max_limit
+    if request.limit < -1:
+        raise HubError(BAD_REQUEST, "limit is -1, 0 or the number of publications wanted")
+    limit = most if request.limit == -1 else min(request.limit, most)
+    since = request.since
+    page = await node.history(
+        request.channel,
+        HistoryFilter(
+            limit=limit,
+            since=None if since is None else Position(since.offset, since.epoch),
+            reverse=request.reverse,
+        ),
+    )
+    return m.HistoryResult(
+        publications=[publication_message(p) for p in page.publications],
+        epoch=page.top.epoch,
+        offset=page.top.offset,
+    )
+
+
+async def _presence(connection: Connection, request: m.PresenceRequest) -> m.PresenceResult:
+    node = connection.services.node
+    name, options = node.rules.resolve(request.channel)
+    node.rules.check_presence(name, options, _asker(connection, request.channel))
+    members = await node.presence(request.channel)
+    return m.PresenceResult({client: info_message(info) for client, info in members.items()})
+
+
+async def _stats(connection: Connection, request: m.PresenceStatsRequest) -> m.PresenceStatsResult:
+    node = connection.services.node
+    name, options = node.rules.resolve(request.channel)
+    node.rules.check_presence(name, options, _asker(connection, request.channel))
+    stats = await node.presence_stats(request.channel)
+    return m.PresenceStatsResult(stats.num_clients, stats.num_users)
+
+
+async def _rpc(connection: Connection, request: m.RPCRequest) -> m.RPCResult:
+    methods = connection.services.rpc_methods
+    if not methods:
+        raise HubError(NOT_AVAILABLE)
+    method = methods.get(request.method)
+    if method is None:
+        raise HubError(METHOD_NOT_FOUND)
+    return m.RPCResult(data=Raw(await method(connection, bytes(request.data))))
+
+
+def _asker(connection: Connection, channel: str) -> Asker:
+    return Asker(connection.user, connection.membership(channel) is not None)

@@ -1,0 +1,405 @@
+"""One live connection: frames in, frames out, commands served one after the other.
+
+Everything that changes what the connection is subscribed to runs in order, whether the
+client asked for it, the server API, or a clock. There is no task and no timer of its own
+while nothing happens. What each command means is in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import uuid
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from hub.connection import commands, joining, server_side
+from hub.connection.link import Link, Upgrade
+from hub.connection.membership import Membership
+from hub.connection.services import ConnectionServices
+from hub.connection.wheel import Timer
+from hub.errors import (
+    BAD_FRAME,
+    CONNECTION_CLOSED,
+    CONNECTION_EXPIRED,
+    INAPPROPRIATE_PROTOCOL,
+    INSUFFICIENT_STATE,
+    INTERNAL,
+    NO_PONG,
+    SERVER_ERROR,
+    SLOW,
+    STALE,
+    Disconnect,
+    DisconnectError,
+    EngineUnavailable,
+    ErrorCode,
+    HubError,
+    UnsubscribeCode,
+)
+from hub.fanout import Outbox, ServerSubscription
+from hub.protocol.codec import InvalidJSONPayload, MalformedFrame
+from hub.protocol.messages import Command, Error, Reply
+from hub.session import Close, Ignore, Pong, Refuse, Serve, Session, State
+
+log = logging.getLogger(__name__)
+
+Work: TypeAlias = "Command | server_side.ServerWork"
+"""A client's command, or something the server side wants done in its turn."""
+
+
+class Connection:
+    """Between one transport link and the node; what the link, the feeds and the registry each see of it."""
+
+    __slots__ = (
+        "_expiry_timer",
+        "_link",
+        "_pending",
+        "_phase_timer",
+        "_reading_paused",
+        "_task",
+        "bearer_token",
+        "client",
+        "client_ip",
+        "connected_at_ms",
+        "encoding",
+        "expire_at_s",
+        "granted",
+        "info",
+        "native_ping",
+        "outbox",
+        "sdk_name",
+        "sdk_version",
+        "services",
+        "session",
+        "user",
+    )
+
+    def __init__(self, services: ConnectionServices, link: Link, upgrade: Upgrade) -> None:
+        options = services.options
+        self.services = services
+        self.session = Session(options.max_channels)
+        self.encoding = services.encoding(upgrade.codec, upgrade.compressed)
+        self.outbox = Outbox(self, services.turn, options.max_outbox_bytes)
+        self.client = str(uuid.uuid4())
+        self.client_ip = upgrade.client_ip
+        self.bearer_token = upgrade.bearer_token
+        self.native_ping = upgrade.native_ping
+        self.user = ""
+        self.info: bytes | None = None
+        self.granted: tuple[str, ...] = ()
+        """Channels of the token it connected with; a refresh may not change them unseen."""
+        self.expire_at_s: int | None = None
+        self.connected_at_ms = 0
+        self.sdk_name = ""
+        self.sdk_version = ""
+        self._link = link
+        self._pending: list[Work] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._reading_paused = False
+        self._expiry_timer: Timer | None = None
+        # One timer for the phase the connection is in: waiting for connect, then ping and pong.
+        self._phase_timer: Timer | None = services.wheel.after(options.connect_timeout_s, self._on_stale)
+
+    # The link's view.
+
+    def on_frame(self, payload: bytes) -> None:
+        """Take one message of the client: decode it and serve its commands in order."""
+        session = self.session
+        if session.state is State.CLOSED:
+            return
+        try:
+            found = self.encoding.codec.decode(payload, self.services.options.max_commands_per_frame)
+        except MalformedFrame as exc:
+            log.debug("! %s malformed frame: %s", self.client, exc)
+            self.disconnect(BAD_FRAME)
+            return
+        for command in found:
+            if command == _PONG:
+                # A pong must not wait behind a slow command: its deadline runs.
+                self._act(session.decide(command))
+            else:
+                self._enqueue(command)
+        if self._pending is not None and len(self._pending) > self.services.options.max_pending_commands:
+            self._reading_paused = True
+            self._link.pause_reading()
+
+    def on_pong(self) -> None:
+        """A WebSocket pong arrived, which answers a native ping."""
+        if self.native_ping:
+            self.session.awaits_pong = False
+
+    def on_writable(self, writable: bool) -> None:
+        """The socket is full, or has room again."""
+        self.outbox.on_writable(writable)
+
+    def on_lost(self) -> None:
+        """The transport is gone."""
+        self._depart(CONNECTION_CLOSED)
+
+    # The outbox's and the feed's view.
+
+    def write(self, data: bytes) -> None:
+        """Hand complete frames to the link."""
+        self._link.write(data)
+
+    def on_overflow(self) -> None:
+        """The client reads too slowly. It may come back and resume."""
+        # Later, since a feed is walking its subscribers right now.
+        self.services.loop.call_soon(self.disconnect, SLOW)
+
+    def on_unencodable(self) -> None:
+        """A publication that is not JSON cannot be given to a JSON client."""
+        self.services.loop.call_soon(self.disconnect, INAPPROPRIATE_PROTOCOL)
+
+    def on_gap(self, channel: str) -> None:
+        """Publications of ``channel`` are lost for good: have the client recover, as far as that goes."""
+        membership = self.membership(channel)
+        if membership is None or not membership.positioned:
+            return
+        if not membership.live:
+            membership.broken = True
+        elif membership.server_side:
+            self.services.loop.call_soon(self.disconnect, INSUFFICIENT_STATE)
+        else:
+            server_side.end_for_gap(self, membership)
+
+    # In order.
+
+    def in_order(self, work: server_side.ServerWork) -> bool:
+        """Run ``work`` after everything asked before it, or drop it when the connection ends first.
+
+        False when the connection has ended already.
+        """
+        if self.session.state is State.CLOSED:
+            return False
+        self._enqueue(work)
+        return True
+
+    def _enqueue(self, work: Work) -> None:
+        if self._pending is None:
+            self._pending = [work]
+            self._task = self.services.loop.create_task(self._serve(self._pending))
+        else:
+            self._pending.append(work)
+
+    async def _serve(self, pending: list[Work]) -> None:
+        try:
+            while pending and self.session.state is not State.CLOSED:
+                await self._serve_one(pending.pop(0))
+                if self._reading_paused and len(pending) <= self.services.options.max_pending_commands:
+                    self._reading_paused = False
+                    self._link.resume_reading()
+        finally:
+            self._pending = None
+            self._task = None
+            for work in pending:
+                if isinstance(work, server_side.ServerWork):
+                    work.drop()
+
+    async def _serve_one(self, work: Work) -> None:
+        try:
+            if isinstance(work, Command):
+                decision = self.session.decide(work)
+                if isinstance(decision, Serve):
+                    await self._answer(decision)
+                else:
+                    self._act(decision)
+            else:
+                await work.run()
+        except DisconnectError as exc:
+            self.disconnect(exc.disconnect)
+        except InvalidJSONPayload:
+            self.disconnect(INAPPROPRIATE_PROTOCOL)
+        except HubError as exc:
+            log.warning("! %s work of the server side failed: %s", self.client, exc)
+        except Exception:
+            log.exception("! %s could not be served", self.client)
+            self.disconnect(SERVER_ERROR)
+
+    async def _answer(self, decision: Serve) -> None:
+        try:
+            await commands.serve(self, decision.id, decision.request)
+        except HubError as exc:
+            self.refuse(decision.id, exc.error)
+        except (DisconnectError, InvalidJSONPayload):
+            raise
+        except Exception:
+            log.exception("! %s a command failed", self.client)
+            self.refuse(decision.id, INTERNAL)
+
+    def _act(self, decision: Refuse | Close | Pong | Ignore | Serve) -> None:
+        if isinstance(decision, Refuse):
+            self.refuse(decision.id, decision.error)
+        elif isinstance(decision, Close):
+            self.disconnect(decision.disconnect)
+
+    # Out.
+
+    def send(self, reply: Reply) -> None:
+        """Queue one reply or push.
+
+        Raises:
+            InvalidJSONPayload: when a payload in it is not JSON and the client speaks JSON.
+        """
+        self.outbox.put(self.encoding.frame_of(reply))
+
+    def refuse(self, command_id: int, error: ErrorCode) -> None:
+        """Answer a command with an error."""
+        self.services.metrics.command_refused(error.code)
+        self.send(Reply(id=command_id, error=Error(error.code, error.message, error.temporary)))
+
+    # Phases.
+
+    def remaining_s(self, expire_at_s: int | None) -> float | None:
+        """Seconds until a unix time, None for never."""
+        return None if expire_at_s is None else expire_at_s - self.services.wall_s()
+
+    def membership(self, channel: str) -> Membership | None:
+        """The subscription to ``channel``, whatever stage it is in."""
+        found = self.session.subscriptions.get(channel)
+        return found if isinstance(found, Membership) else None
+
+    def opened(self) -> None:
+        """The connect reply is written: count the client in and begin to ping it."""
+        self.session.connected()
+        self.services.node.registry.add(self)
+        self.services.metrics.connection_opened(self.sdk_name)
+        self._cancel_phase()
+        interval_s = self.services.options.ping_interval_s
+        if interval_s > 0:
+            # Spread, so that ten thousand who came at once are not all pinged at once.
+            first_s = interval_s * random.uniform(0.5, 1.0)
+            self._phase_timer = self.services.wheel.after(first_s, self._on_ping_due)
+
+    def turned_away(self) -> None:
+        """The connect reply was an error: the client should leave, or is made to."""
+        self.session.refused()
+        self._cancel_phase()
+        linger_s = self.services.options.refused_linger_s
+        self._phase_timer = self.services.wheel.after(linger_s, self._on_stale)
+
+    def expire_at(self, expire_at_s: int | None) -> None:
+        """Set when the connection must have been refreshed; None for never."""
+        self.expire_at_s = expire_at_s
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+            self._expiry_timer = None
+        remaining_s = self.remaining_s(expire_at_s)
+        if remaining_s is not None:
+            grace_s = self.services.options.connection_expire_grace_s
+            self._expiry_timer = self.services.wheel.after(remaining_s + grace_s, self._on_expired)
+
+    def _on_stale(self) -> None:
+        self.disconnect(STALE)
+
+    def _on_expired(self) -> None:
+        self.disconnect(CONNECTION_EXPIRED)
+
+    def _on_ping_due(self) -> None:
+        options = self.services.options
+        if not self.session.pinged():
+            self.disconnect(NO_PONG)
+            return
+        if self.native_ping:
+            self.outbox.flush()
+            self._link.ping()
+        else:
+            self.outbox.put(self.encoding.ping_frame)
+        self._phase_timer = self.services.wheel.after(options.pong_timeout_s, self._on_pong_due)
+
+    def _on_pong_due(self) -> None:
+        options = self.services.options
+        if self.session.awaits_pong:
+            self.disconnect(NO_PONG)
+            return
+        rest_s = max(0.0, options.ping_interval_s - options.pong_timeout_s)
+        self._phase_timer = self.services.wheel.after(rest_s, self._on_ping_due)
+
+    def _cancel_phase(self) -> None:
+        if self._phase_timer is not None:
+            self._phase_timer.cancel()
+            self._phase_timer = None
+
+    # The end.
+
+    def disconnect(self, why: Disconnect) -> None:
+        """End the connection: what was said before is sent, then the close frame. Never waits."""
+        if self.session.state is State.CLOSED:
+            return
+        self.outbox.flush()
+        self._depart(why)
+        self._link.close(why.code, why.reason)
+
+    def _depart(self, why: Disconnect) -> None:
+        session = self.session
+        if session.state is State.CLOSED:
+            return
+        if session.state is State.CONNECTED:
+            self.services.metrics.connection_closed(why.code)
+        session.closed()
+        self.services.node.registry.remove(self)
+        self.outbox.close()
+        self._cancel_phase()
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+            self._expiry_timer = None
+        memberships = [m for m in session.subscriptions.values() if isinstance(m, Membership)]
+        for membership in memberships:
+            joining.detach(self, membership)
+        if self._task is not None or any(m.keeps_presence or m.emits_join_leave for m in memberships):
+            self.services.node.run_detached(self._farewell(memberships, self._task))
+
+    async def _farewell(self, memberships: list[Membership], task: asyncio.Task[None] | None) -> None:
+        # A command that is being served may still be on its way into a channel: leaving waits
+        # for it, or presence could be added after it was removed.
+        if task is not None:
+            await asyncio.wait([task])
+            for late in list(self.session.subscriptions.values()):
+                if isinstance(late, Membership):
+                    joining.detach(self, late)
+                    memberships.append(late)
+        for membership in memberships:
+            try:
+                await joining.leave(self, membership)
+            except EngineUnavailable:
+                log.warning("! %s left while the engine was away; its presence lapses", self.client)
+
+    # The registry's view.
+
+    @property
+    def subscription_count(self) -> int:
+        """How many channels it is subscribed to."""
+        return len(self.session.subscriptions)
+
+    async def subscribe_by_server(self, wanted: ServerSubscription) -> None:
+        """Attach it to a channel and tell the client, in its turn.
+
+        Raises:
+            HubError: when the channel cannot be subscribed to.
+        """
+        await server_side.subscribe(self, wanted)
+
+    async def unsubscribe_by_server(self, channel: str, why: UnsubscribeCode) -> None:
+        """Detach it from a channel and tell the client, in its turn."""
+        await server_side.unsubscribe(self, channel, why)
+
+    def refresh_by_server(self, expired: bool, expire_at_s: int | None, info: bytes | None) -> None:
+        """Move its expiry, or end it as expired."""
+        server_side.refresh(self, expired, expire_at_s, info)
+
+    def describe(self) -> Mapping[str, Any]:
+        """What operators may know of it."""
+        return {
+            "user": self.user,
+            "app_name": self.sdk_name,
+            "app_version": self.sdk_version,
+            "transport": "websocket",
+            "protocol": self.encoding.codec.name,
+            "client_ip": self.client_ip,
+            "connected_at": self.connected_at_ms,
+            "channels": sorted(self.session.subscriptions),
+        }
+
+
+_PONG = Command()

@@ -1,0 +1,77 @@
+"""One connection's subscription to one channel: what was granted, and until when. Values and one timer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hub.channels import ChannelOptions
+from hub.connection.wheel import Timer
+from hub.fanout import Reader, Subscriber
+from hub.model import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which terms a client is let into a channel: by rights, by a token, or by the server."""
+
+    options: ChannelOptions
+    server_side: bool = False
+    info: bytes | None = None
+    data: bytes | None = None
+    expire_at_s: int | None = None
+    may_see_presence: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the client itself asked for. ``cursor`` is None for one that does not resume."""
+
+    cursor: Position | None = None
+    recoverable: bool = False
+    positioned: bool = False
+    join_leave: bool = False
+    delta: bool = False
+    reject_unrecovered: bool = False
+
+
+class Membership(Subscriber):
+    """A subscription from the moment it is asked for until it has ended."""
+
+    __slots__ = (
+        "broken",
+        "channel",
+        "emits_join_leave",
+        "expire_at_s",
+        "expiry_timer",
+        "info",
+        "keeps_presence",
+        "live",
+        "positioned",
+        "recoverable",
+        "server_side",
+    )
+
+    def __init__(self, reader: Reader, channel: str, terms: Terms, wish: Wish) -> None:
+        options = terms.options
+        keeps = options.history.keeps
+        super().__init__(
+            reader,
+            join_leave=options.join_leave
+            and (options.force_push_join_leave or (wish.join_leave and terms.may_see_presence)),
+            delta=wish.delta and keeps and "fossil" in options.allowed_delta_types,
+        )
+        self.channel = channel
+        self.server_side = terms.server_side
+        self.info = terms.info
+        self.keeps_presence = options.presence
+        self.emits_join_leave = options.join_leave
+        self.recoverable = keeps and (options.force_recovery or (wish.recoverable and options.allow_recovery))
+        self.positioned = keeps and (
+            self.recoverable or options.force_positioning or (wish.positioned and options.allow_positioning)
+        )
+        self.expire_at_s = terms.expire_at_s
+        self.expiry_timer: Timer | None = None
+        self.live = False
+        """True once the client was told that it is in."""
+        self.broken = False
+        """True when publications were lost while it was getting in."""
