@@ -39,7 +39,7 @@ PayloadCheck = Callable[[Any], None]
 class JSONCodec:
     """The default codec of WebSocket clients. See :class:`hub.protocol.codec.Codec` for its promises."""
 
-    name: Literal["json"] = "json"
+    name: Literal["json", "protobuf"] = "json"
     subprotocol = "centrifuge-json"
     opcode = 1
     ping = b"{}"

@@ -22,7 +22,7 @@ _write_reply = writer_for(Reply)
 class ProtobufCodec:
     """The codec of the native SDKs. See :class:`hub.protocol.codec.Codec` for its promises."""
 
-    name: Literal["protobuf"] = "protobuf"
+    name: Literal["json", "protobuf"] = "protobuf"
     subprotocol = "centrifuge-protobuf"
     opcode = 2
     ping = b"\x00"

@@ -20,7 +20,7 @@ from hub.protocol.shapes import Field, Kind, fields_of
 _MAX_DEPTH = 100
 """How deep messages may nest, as in the common runtimes; stops frames made to exhaust the stack."""
 _MAX_VARINT_SHIFT = 63
-_MAX_TAG = 2**32 - 1
+_MAX_U32_BYTES = 5
 _MASK_32 = 2**32 - 1
 _MASK_64 = 2**64 - 1
 
@@ -56,6 +56,14 @@ def read_varint(frame: bytes, at: int) -> tuple[int, int]:
     return value & _MASK_64, at
 
 
+def _read_u32(frame: bytes, at: int) -> tuple[int, int]:
+    """A tag or a length: the common runtimes take no more than five bytes for one."""
+    value, end = read_varint(frame, at)
+    if value > _MASK_32 or end - at > _MAX_U32_BYTES:
+        raise ValueError("tag or length out of range")
+    return value, end
+
+
 def reader_for(message: type[Struct]) -> Reader:
     """The reader of a message. Built once for each, nested ones included."""
     if message not in _readers:
@@ -89,10 +97,10 @@ def _message_reader(
         values = {} if previous is None else {name: getattr(previous, name) for name in names}
         at = start
         while at < end:
-            tag, at = read_varint(frame, at) if frame[at] > 0x7F else (frame[at], at + 1)
+            tag, at = _read_u32(frame, at) if frame[at] > 0x7F else (frame[at], at + 1)
             if (field := lengths.get(tag)) is not None:
                 name, read_value = field
-                length, at = read_varint(frame, at) if frame[at] > 0x7F else (frame[at], at + 1)
+                length, at = _read_u32(frame, at) if frame[at] > 0x7F else (frame[at], at + 1)
                 start, at = at, at + length
                 if at > end:
                     break
@@ -114,13 +122,13 @@ def _message_reader(
 
 
 def _behind_unknown(frame: bytes, at: int, tag: int) -> int:
-    if not 8 <= tag <= _MAX_TAG:
-        raise ValueError("not a field tag")
+    if tag < 1 << 3:
+        raise ValueError("field number zero")
     wire_type = tag & 7
     if wire_type == _VARINT:
         return read_varint(frame, at)[1]
     if wire_type == _LENGTH:
-        length, at = read_varint(frame, at)
+        length, at = _read_u32(frame, at)
         return at + length
     if wire_type == _FIXED_64:
         return at + 8
@@ -182,11 +190,11 @@ def _map_reader(read_value: Reader, zero: Callable[[], Any]) -> Reader:
     def read(frame: bytes, start: int, end: int, depth: int, previous: Any, /) -> dict[str, Any]:
         key, value, at = "", None, start
         while at < end:
-            tag, at = read_varint(frame, at)
+            tag, at = _read_u32(frame, at)
             if tag != key_tag and tag != value_tag:
                 at = _behind_unknown(frame, at, tag)
                 continue
-            length, start = read_varint(frame, at)
+            length, start = _read_u32(frame, at)
             at = start + length
             if at > end:
                 break
