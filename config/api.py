@@ -25,7 +25,7 @@ class ApiKey(Section):
     """What the key may do: `publish`, `read`, `control`, `notify`, `devices`, `inbox`, `trace`, or `admin` \
 for all of it."""
     channels: TextList = ()
-    """Channels the key is confined to; `*` at the end stands for anything. Empty: every channel."""
+    """Channels the key is confined to; `*` stands for anything: `chat:*`. Empty: every channel."""
 
 
 class ApiSettings(Section):

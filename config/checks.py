@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 
 from config.auth_checks import check_auth, check_secret_lengths
 from config.channels import ChannelSettings
@@ -84,20 +85,21 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
         yield Finding(given, f"is of no use without {absent}", (cert, key))
     for path, file in ((cert, http.tls_cert), (key, http.tls_key)):
         yield from unreadable(path, file)
-    if http.proxy_protocol and not http.trusted_proxies:
-        yield Finding(
-            ("http", "proxy_protocol"),
-            "is of no use without http.trusted_proxies: nobody's PROXY header would be believed",
-            (("http", "trusted_proxies"),),
-        )
     if internal.port and internal.port == http.port:
         yield Finding(("internal", "port"), "should differ from http.port", (("http", "port"),))
 
 
 def _api(settings: Settings) -> Iterator[Finding]:
     seen: set[str] = set()
+    digests: set[str] = set()
     for index, key in enumerate(settings.api.keys):
         at: Path = ("api", "keys", index)
+        digest = (key.sha256 or "").lower()
+        if key.key is not None:
+            digest = sha256(key.key.get_secret_value().encode()).hexdigest()
+        if digest and digest in digests:
+            yield Finding(at, "is the same key as another one")
+        digests.add(digest)
         if not key.name:
             yield Finding((*at, "name"), "is required")
         elif key.name in seen:

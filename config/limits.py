@@ -12,9 +12,9 @@ class LimitsSettings(Section):
 
     max_message_bytes: int = Field(default=65_536, ge=1_024)
     """Largest WebSocket message that a client may send."""
-    max_commands_per_frame: int = Field(default=256, ge=1)
+    max_commands_per_frame: int = Field(default=1_000, ge=1)
     """Most commands in one message."""
-    max_pending_commands: int = Field(default=256, ge=1)
+    max_pending_commands: int = Field(default=1_000, ge=1)
     """Most commands of one connection that wait for their answer; above it, the hub stops reading."""
     max_channels: int = Field(default=128, ge=1)
     """Most subscriptions of one connection."""

@@ -16,7 +16,7 @@ class HttpSettings(Section):
     """The public port: WebSocket, health, and whatever has no internal port of its own."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
-    """Address to listen on. `0.0.0.0` is every IPv4 address, `localhost` is IPv4 and IPv6 loopback."""
+    """Address to listen on. `localhost` is the loopback of IPv4 and IPv6, `0.0.0.0` every IPv4 address."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes any free one. `PORT` is honoured where this is not set."""
     tls_cert: Path | None = None
@@ -24,12 +24,11 @@ class HttpSettings(Section):
     tls_key: Path | None = None
     """PEM file with the private key of `tls_cert`."""
     trusted_proxies: Networks = ()
-    """Networks whose `X-Forwarded-For` (and PROXY protocol) is believed. Nobody is by default."""
-    proxy_protocol: bool = False
-    """Read a PROXY protocol header (version 1 or 2) at the start of connections from `trusted_proxies`."""
+    """Networks whose `X-Forwarded-For` and PROXY protocol headers are believed. Nobody is by default."""
     allowed_origins: TextList = ()
-    """Browser origins that may connect, such as `https://app.example.com`; `*` allows every origin. \
-Requests without an `Origin` header (phones, servers) are never refused by it."""
+    """Web pages that may connect: origins such as `https://app.example.com`, `https://*.example.com`, \
+`http://localhost:*`, or `*` for all. Empty: pages of the hub's own host. Phones and servers send no origin, \
+and are let in."""
     websocket_path: str = Field(default="/connection/websocket", pattern=r"^/[!-~]*$")
     """Path of the WebSocket endpoint."""
 

@@ -115,7 +115,7 @@ def as_toml() -> str:
             lines.append(f"{mark}[[{name}]]" if group.repeated else f"[{name}]")
         for entry in group.entries:
             if entry.type == TABLES:
-                # It has tables of its own further down; written here too, the two would contradict each other.
+                # It has tables of its own further down; written here too, the two would clash.
                 continue
             lines.append(f"# {entry.description}")
             value = toml_value(entry.default)

@@ -1,0 +1,37 @@
+"""The command line. ``hub`` and ``python -m hub`` are the same; so are their exit codes everywhere:
+0 done, 1 failed, 2 wrong usage or settings.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from hub.cli.configuration import config_app
+from hub.cli.publish import publish
+from hub.cli.serve import serve, worker
+from hub.cli.token import token_app
+from hub.cli.version import version
+
+app = typer.Typer(
+    name="hub",
+    help="Realtime WebSocket hub with push fallback.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain text: it can be piped, and a traceback that shows local variables shows secrets.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve)
+app.command()(worker)
+app.add_typer(token_app, name="token")
+app.command()(publish)
+app.add_typer(config_app, name="config")
+app.command()(version)
+
+
+def main() -> None:
+    """Run the command that the arguments name, and exit with its code."""
+    app(prog_name="hub")
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,80 @@
+"""``hub serve`` and ``hub worker``: the processes themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.logging import configure_logging
+from hub.cli import development
+from hub.cli.output import WRONG_USAGE, CommandFailed, JsonFlag, failures_reported, show
+from hub.cli.sources import ConfigFlag, DevFlag, ProfileFlag, settings_from
+
+
+def serve(
+    config: ConfigFlag = None,
+    profile: ProfileFlag = None,
+    dev: DevFlag = False,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 for any.")] = None,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="Hub processes on this port.")] = 1,
+    allow_insecure_public_bind: Annotated[
+        bool,
+        typer.Option(
+            "--allow-insecure-public-bind",
+            help="Let a hub without protection listen where others can reach it.",
+        ),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Serve WebSocket, HTTP API and health until told to stop."""
+    with failures_reported(as_json=as_json):
+        overrides: dict[str, Any] = {}
+        if host is not None:
+            overrides["http.host"] = host
+        if port is not None:
+            overrides["http.port"] = port
+        if allow_insecure_public_bind:
+            overrides["insecure.allow_public_bind"] = True
+        loaded = settings_from(config, dev=dev, profile=profile, overrides=overrides, for_serving=True)
+        settings = loaded.settings
+        if processes > 1:
+            raise CommandFailed(
+                "several processes cannot share the memory engine: each would be a world of its own, with "
+                "subscribers and history that the others know nothing of. Serve one process; more need the "
+                "Redis engine, which comes with a later version",
+                exit_code=WRONG_USAGE,
+            )
+
+        def announce(urls: list[str]) -> None:
+            api_url = urls[-1] if settings.internal.port is not None else urls[0]
+            told = development.welcome(settings, urls[0], api_url) if dev else None
+            text = told.text() if told is not None else f"The hub listens on {', '.join(urls)}"
+            value = {"ready": True, "urls": urls, **(told.value() if told is not None else {})}
+            show(text, value, as_json=as_json)
+
+        configure_logging(settings.log)
+        # Only this command needs the whole hub, and the others should not wait for its import.
+        from hub.app import run
+
+        code = run(settings, on_ready=announce)
+    raise typer.Exit(code)
+
+
+def worker(
+    lanes: Annotated[str | None, typer.Option("--lanes", help="Lanes to work on.")] = None,
+    config: ConfigFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Deliver beside the hub. Needs the Redis engine; refused on the memory engine."""
+    with failures_reported(as_json=as_json):
+        if config is not None and not Path(config).is_file():
+            raise CommandFailed("the settings file does not exist", exit_code=WRONG_USAGE)
+        raise CommandFailed(
+            "there is no separate worker on the memory engine: its state lives inside the one process that "
+            "`hub serve` runs, where no second process can see it. A worker of its own needs the Redis "
+            "engine, which comes with a later version",
+            exit_code=WRONG_USAGE,
+        )

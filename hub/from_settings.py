@@ -1,0 +1,197 @@
+"""From the settings to the option objects of the rooms, for the composition root and the command line.
+
+What a room refuses when it is built (a key file that holds no key) comes back as a mistake in
+the settings, named by its place. Builds values only: nothing here listens, fetches or runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+from pydantic import SecretStr
+
+from config import LoadedSettings, Problem, Settings, SettingsError
+from config.auth import AuthKey
+from config.channels import ChannelSettings
+from config.problems import Path, key_text
+from hub.api import ApiKey
+from hub.auth import (
+    KeySet,
+    VerificationKey,
+    VerifierOptions,
+    key_from_pem,
+    key_from_pem_file,
+    key_from_secret,
+)
+from hub.channels import ChannelOptions, ChannelRules
+
+_SETTING_OF_OPTION = {
+    "history_ttl_s": "history_ttl",
+    "history_meta_ttl_s": "history_meta_ttl",
+    "recovery_mode": "force_recovery_mode",
+}
+"""Settings keep the names that Centrifugo's users know; options carry their unit."""
+
+
+def verifier_options(settings: Settings) -> VerifierOptions:
+    """What is asked of tokens. In insecure mode their expiry is ignored, all else is not."""
+    auth = settings.auth
+    claim = auth.required_claim
+    return VerifierOptions(
+        user_claim=auth.user_claim,
+        issuer=auth.issuer,
+        audience=auth.audience or None,
+        leeway_s=float(auth.leeway_s),
+        require_exp=auth.require_exp,
+        required_claim=(claim.name, claim.value) if claim.name else None,
+        ignore_expiry=settings.insecure.client,
+        cache_ttl_s=float(auth.cache_ttl_s),
+    )
+
+
+def verification_keys(settings: Settings, loaded: LoadedSettings | None = None) -> KeySet:
+    """The keys that verify tokens, but for those of a URL.
+
+    Raises:
+        SettingsError: with every key that is none; ``loaded`` lets it say where each was written.
+    """
+    auth = settings.auth
+    collected = _Collected(loaded)
+    if auth.secret is not None:
+        collected.add(("auth", "secret"), partial(_from_secret, auth.secret, settings))
+    if auth.pem is not None:
+        collected.add(("auth", "pem"), partial(key_from_pem, _text(auth.pem)))
+    for index, file in enumerate(auth.pem_files):
+        collected.add(("auth", "pem_files", index), partial(key_from_pem_file, file))
+    for index, key in enumerate(auth.keys):
+        collected.add(("auth", "keys", index), partial(_from_key, key, settings))
+    return collected.keys()
+
+
+def subscription_keys(settings: Settings, loaded: LoadedSettings | None = None) -> KeySet | None:
+    """The key of subscription tokens, where they have one of their own; else None.
+
+    Raises:
+        SettingsError: when it is none.
+    """
+    secret = settings.auth.subscription_secret
+    if secret is None:
+        return None
+    collected = _Collected(loaded)
+    collected.add(("auth", "subscription_secret"), partial(_from_secret, secret, settings))
+    return collected.keys()
+
+
+def channel_options(section: ChannelSettings) -> ChannelOptions:
+    """The options of one namespace."""
+    names = [field.name for field in fields(ChannelOptions)]
+    return ChannelOptions(**{name: getattr(section, _SETTING_OF_OPTION.get(name, name)) for name in names})
+
+
+def channel_rules(settings: Settings) -> ChannelRules:
+    """All namespaces, and what is allowed in them."""
+    channels = settings.channels
+    return ChannelRules(
+        channel_options(channels.without_namespace),
+        {namespace.name: channel_options(namespace) for namespace in channels.namespaces},
+        insecure=settings.insecure.client,
+        max_length=channels.max_length,
+        personal=channels.personal.enabled,
+        personal_namespace=channels.personal.namespace,
+    )
+
+
+def api_keys(settings: Settings) -> tuple[ApiKey, ...]:
+    """The callers of the server API."""
+    return tuple(
+        ApiKey.of_digest(key.name, key.sha256, key.scopes, key.channels)
+        if key.sha256 is not None
+        else ApiKey.of_secret(key.name, _text(key.key), key.scopes, key.channels)
+        for key in settings.api.keys
+    )
+
+
+@contextmanager
+def named_in_settings(path: Path, loaded: LoadedSettings | None = None) -> Iterator[None]:
+    """Turn a room's refusal of its options into a mistake in the settings at ``path``.
+
+    Raises:
+        SettingsError: in place of ``ValueError`` and ``OSError``.
+    """
+    try:
+        yield
+    except ValueError as error:
+        message = str(error)
+    except OSError as error:
+        message = error.strerror or type(error).__name__
+    else:
+        return
+    source = loaded.source_of(path) if loaded is not None else ""
+    raise SettingsError([Problem(source, key_text(path), message)]) from None
+
+
+class _Collected:
+    def __init__(self, loaded: LoadedSettings | None) -> None:
+        self._loaded = loaded
+        self._keys: list[VerificationKey] = []
+        self._problems: list[Problem] = []
+
+    def add(self, path: Path, make: Callable[[], VerificationKey]) -> None:
+        try:
+            with named_in_settings(path, self._loaded):
+                self._keys.append(make())
+        except SettingsError as error:
+            self._problems += error.problems
+
+    def keys(self) -> KeySet:
+        if self._problems:
+            raise SettingsError(self._problems)
+        return KeySet(self._keys)
+
+
+def _text(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret is not None else ""
+
+
+def _from_secret(secret: SecretStr | None, settings: Settings, **options: Any) -> VerificationKey:
+    return key_from_secret(
+        _text(secret),
+        allow_short_secret=settings.insecure.short_secrets,
+        **{"algorithms": settings.auth.secret_algorithms, **options},
+    )
+
+
+def _from_key(key: AuthKey, settings: Settings) -> VerificationKey:
+    algorithms = tuple(key.algorithms)
+    if key.secret is not None:
+        pinned = algorithms or settings.auth.secret_algorithms
+        return _from_secret(key.secret, settings, kid=key.kid, algorithms=pinned)
+    if key.pem_file is not None:
+        return key_from_pem_file(key.pem_file, kid=key.kid, algorithms=algorithms or None)
+    return key_from_pem(_text(key.pem), kid=key.kid, algorithms=algorithms or None)
+
+
+def connection_options(settings: Settings) -> ConnectionOptions:
+    """Limits and habits of connections."""
+    limits = settings.limits
+    return ConnectionOptions(
+        version=hub.__version__,
+        insecure=settings.insecure.client,
+        anonymous=settings.auth.anonymous,
+        max_channels=limits.max_channels,
+        max_commands_per_frame=limits.max_commands_per_frame,
+        max_pending_commands=limits.max_pending_commands,
+        max_outbox_bytes=limits.max_outbox_bytes,
+        recovery_max_publications=limits.recovery_max_publications,
+        history_max_limit=limits.history_max_limit,
+        connect_timeout_s=limits.connect_timeout_s,
+        refused_linger_s=limits.close_timeout_s,
+        ping_interval_s=settings.ping.interval_s,
+        pong_timeout_s=settings.ping.pong_timeout_s,
+        connection_expire_grace_s=settings.expiry.connection_grace_s,
+        subscription_expire_grace_s=settings.expiry.subscription_grace_s,
+    )
