@@ -14,11 +14,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
+import hub
 from config import LoadedSettings, Problem, Settings, SettingsError
 from config.auth import AuthKey
 from config.channels import ChannelSettings
 from config.problems import Path, key_text
-from hub.api import ApiKey
+from hub.api import ApiKey, ApiOptions
 from hub.auth import (
     KeySet,
     VerificationKey,
@@ -27,7 +28,11 @@ from hub.auth import (
     key_from_pem_file,
     key_from_secret,
 )
+from hub.auth.jwks import JWKSSource
 from hub.channels import ChannelOptions, ChannelRules
+from hub.connection import ConnectionOptions
+from hub.protocol import JSONCodec, ProtobufCodec
+from hub.transport import ServerOptions, TlsFiles, TransportOptions, TrustedProxies
 
 _SETTING_OF_OPTION = {
     "history_ttl_s": "history_ttl",
@@ -195,3 +200,60 @@ def connection_options(settings: Settings) -> ConnectionOptions:
         connection_expire_grace_s=settings.expiry.connection_grace_s,
         subscription_expire_grace_s=settings.expiry.subscription_grace_s,
     )
+
+
+def jwks_source(settings: Settings, loaded: LoadedSettings | None = None) -> JWKSSource | None:
+    """The keys published at a URL, where the settings name one.
+
+    Raises:
+        SettingsError: for a URL that may not be used.
+    """
+    auth = settings.auth
+    if auth.jwks_url is None:
+        return None
+    with named_in_settings(("auth", "jwks_url"), loaded):
+        return JWKSSource(
+            auth.jwks_url, refresh_interval_s=float(auth.jwks_refresh_s), allow_http=auth.jwks_allow_http
+        )
+
+
+def api_options(settings: Settings) -> ApiOptions:
+    """How the server API is opened."""
+    return ApiOptions(
+        keys=api_keys(settings),
+        insecure=settings.insecure.api,
+        key_in_query=settings.api.key_in_query,
+        max_body_bytes=settings.api.max_body_bytes,
+    )
+
+
+def _transport_options(settings: Settings) -> TransportOptions:
+    http, limits = settings.http, settings.limits
+    return TransportOptions(
+        json=JSONCodec(),
+        protobuf=ProtobufCodec(),
+        websocket_path=http.websocket_path,
+        trusted_proxies=TrustedProxies(str(network) for network in http.trusted_proxies),
+        allowed_origins=http.allowed_origins,
+        max_message_bytes=limits.max_message_bytes,
+        handshake_timeout_s=limits.handshake_timeout_s,
+        close_timeout_s=limits.close_timeout_s,
+        compression=settings.websocket.compression,
+    )
+
+
+def public_server_options(settings: Settings) -> ServerOptions:
+    """The public port."""
+    http = settings.http
+    tls = None
+    if http.tls_cert is not None:
+        tls = TlsFiles(str(http.tls_cert), None if http.tls_key is None else str(http.tls_key))
+    return ServerOptions(_transport_options(settings), host=http.host, port=http.port, tls=tls)
+
+
+def internal_server_options(settings: Settings) -> ServerOptions | None:
+    """The internal port, where there is one."""
+    internal = settings.internal
+    if internal.port is None:
+        return None
+    return ServerOptions(_transport_options(settings), host=internal.host, port=internal.port)

@@ -19,7 +19,7 @@ from hub.auth.keys import (
     key_from_secret,
 )
 from hub.auth.options import VerifierOptions
-from hub.auth.tokens import ConnectionToken, InvalidToken, Override, SubscriptionGrant, SubscriptionToken
+from hub.auth.tokens import ConnectionToken, InvalidToken, SubscriptionGrant, SubscriptionToken
 from hub.auth.verifier import KeySource, TokenVerifier
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "InvalidToken",
     "KeySet",
     "KeySource",
-    "Override",
     "ReadKeySet",
     "SubscriptionGrant",
     "SubscriptionToken",

@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeAlias
 import orjson
 
 from hub.auth.options import VerifierOptions
-from hub.auth.tokens import ConnectionToken, InvalidToken, Override, SubscriptionGrant, SubscriptionToken
+from hub.auth.tokens import ConnectionToken, InvalidToken, SubscriptionGrant, SubscriptionToken
+from hub.channels import Override
 from hub.errors import TOKEN_EXPIRED, HubError
 
 Claims: TypeAlias = Mapping[str, object]

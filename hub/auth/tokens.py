@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hub.channels import Override
+
 
 class InvalidToken(Exception):
     """The token is not acceptable and asking again with it is pointless.
@@ -21,17 +23,6 @@ class InvalidToken(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """Channel options that a token sets for one subscription; None keeps the namespace's own."""
-
-    presence: bool | None = None
-    join_leave: bool | None = None
-    force_push_join_leave: bool | None = None
-    force_recovery: bool | None = None
-    force_positioning: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

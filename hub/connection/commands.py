@@ -14,7 +14,7 @@ from hub.connection.credentials import (
     verify_refresh,
     verify_subscription,
 )
-from hub.connection.membership import Terms, Wish
+from hub.connection.membership import Terms, Wish, whole_ttl_s
 from hub.connection.server_side import watch_expiry
 from hub.errors import (
     BAD_REQUEST,
@@ -95,13 +95,13 @@ async def _connect(connection: Connection, command_id: int, request: m.ConnectRe
     result = m.ConnectResult(client=connection.client, version=options.version)
     if remaining_s is not None:
         result.expires = True
-        result.ttl = max(1, int(remaining_s))
-    if options.ping_interval_s > 0 and not connection.native_ping:
+        result.ttl = whole_ttl_s(remaining_s)
+    if not connection.native_ping:
         result.ping = max(1, int(options.ping_interval_s))
         result.pong = True
     result.subs = {each.membership.channel: each.result for each in ready}
     connection.opened()
-    connection.expire_at(credentials.expire_at_s)
+    connection.lifetime.expire_at(credentials.expire_at_s)
     connection.send(Reply(id=command_id, connect=result))
     for each in ready:
         joining.go_live(connection, each)
@@ -160,7 +160,7 @@ async def _client_terms(connection: Connection, request: m.SubscribeRequest) -> 
         rules.check_subscribe(name, options, Asker(connection.user))
         return Terms(options=options, may_see_presence=may_see_presence)
     token = await verify_subscription(
-        connection.services.verifier,
+        connection.services.subscription_verifier,
         user=connection.user,
         client=connection.client,
         channel=request.channel,
@@ -187,7 +187,7 @@ async def _unsubscribe(connection: Connection, command_id: int, request: m.Unsub
 
 async def _sub_refresh(connection: Connection, request: m.SubRefreshRequest) -> m.SubRefreshResult:
     token = await verify_subscription(
-        connection.services.verifier,
+        connection.services.subscription_verifier,
         user=connection.user,
         client=connection.client,
         channel=request.channel,
@@ -203,7 +203,7 @@ async def _sub_refresh(connection: Connection, request: m.SubRefreshRequest) -> 
     watch_expiry(connection, membership)
     if remaining_s is None:
         return m.SubRefreshResult()
-    return m.SubRefreshResult(expires=True, ttl=max(1, int(remaining_s)))
+    return m.SubRefreshResult(expires=True, ttl=whole_ttl_s(remaining_s))
 
 
 async def _refresh(connection: Connection, request: m.RefreshRequest) -> m.RefreshResult:
@@ -215,11 +215,11 @@ async def _refresh(connection: Connection, request: m.RefreshRequest) -> m.Refre
     if remaining_s is not None and remaining_s <= 0:
         raise HubError(EXPIRED)
     connection.info = credentials.info
-    connection.expire_at(credentials.expire_at_s)
+    connection.lifetime.expire_at(credentials.expire_at_s)
     result = m.RefreshResult(client=connection.client, version=connection.services.options.version)
     if remaining_s is not None:
         result.expires = True
-        result.ttl = max(1, int(remaining_s))
+        result.ttl = whole_ttl_s(remaining_s)
     return result
 
 

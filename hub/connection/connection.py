@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import uuid
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from hub.connection import commands, joining, server_side
+from hub.connection.lifetime import Lifetime
 from hub.connection.link import Link, Upgrade
 from hub.connection.membership import Membership
 from hub.connection.services import ConnectionServices
-from hub.connection.wheel import Timer
 from hub.errors import (
     BAD_FRAME,
     CONNECTION_CLOSED,
-    CONNECTION_EXPIRED,
     INAPPROPRIATE_PROTOCOL,
     INSUFFICIENT_STATE,
     INTERNAL,
-    NO_PONG,
     SERVER_ERROR,
     SLOW,
-    STALE,
     Disconnect,
     DisconnectError,
     EngineUnavailable,
@@ -52,10 +48,8 @@ class Connection:
     """Between one transport link and the node; what the link, the feeds and the registry each see of it."""
 
     __slots__ = (
-        "_expiry_timer",
         "_link",
         "_pending",
-        "_phase_timer",
         "_reading_paused",
         "_task",
         "bearer_token",
@@ -63,9 +57,9 @@ class Connection:
         "client_ip",
         "connected_at_ms",
         "encoding",
-        "expire_at_s",
         "granted",
         "info",
+        "lifetime",
         "native_ping",
         "outbox",
         "sdk_name",
@@ -89,7 +83,6 @@ class Connection:
         self.info: bytes | None = None
         self.granted: tuple[str, ...] = ()
         """Channels of the token it connected with; a refresh may not change them unseen."""
-        self.expire_at_s: int | None = None
         self.connected_at_ms = 0
         self.sdk_name = ""
         self.sdk_version = ""
@@ -97,9 +90,7 @@ class Connection:
         self._pending: list[Work] | None = None
         self._task: asyncio.Task[None] | None = None
         self._reading_paused = False
-        self._expiry_timer: Timer | None = None
-        # One timer for the phase the connection is in: waiting for connect, then ping and pong.
-        self._phase_timer: Timer | None = services.wheel.after(options.connect_timeout_s, self._on_stale)
+        self.lifetime = Lifetime(self)
 
     # The link's view.
 
@@ -261,65 +252,27 @@ class Connection:
         return found if isinstance(found, Membership) else None
 
     def opened(self) -> None:
-        """The connect reply is written: count the client in and begin to ping it."""
+        """The connect succeeded: count the client in and begin to ping it."""
         self.session.connected()
         self.services.node.registry.add(self)
         self.services.metrics.connection_opened(self.sdk_name)
-        self._cancel_phase()
-        interval_s = self.services.options.ping_interval_s
-        if interval_s > 0:
-            # Spread, so that ten thousand who came at once are not all pinged at once.
-            first_s = interval_s * random.uniform(0.5, 1.0)
-            self._phase_timer = self.services.wheel.after(first_s, self._on_ping_due)
+        self.lifetime.opened()
 
     def turned_away(self) -> None:
-        """The connect reply was an error: the client should leave, or is made to."""
+        """The connect was answered with an error: nothing else is served any more."""
         self.session.refused()
-        self._cancel_phase()
-        linger_s = self.services.options.refused_linger_s
-        self._phase_timer = self.services.wheel.after(linger_s, self._on_stale)
+        self.lifetime.turned_away()
 
-    def expire_at(self, expire_at_s: int | None) -> None:
-        """Set when the connection must have been refreshed; None for never."""
-        self.expire_at_s = expire_at_s
-        if self._expiry_timer is not None:
-            self._expiry_timer.cancel()
-            self._expiry_timer = None
-        remaining_s = self.remaining_s(expire_at_s)
-        if remaining_s is not None:
-            grace_s = self.services.options.connection_expire_grace_s
-            self._expiry_timer = self.services.wheel.after(remaining_s + grace_s, self._on_expired)
-
-    def _on_stale(self) -> None:
-        self.disconnect(STALE)
-
-    def _on_expired(self) -> None:
-        self.disconnect(CONNECTION_EXPIRED)
-
-    def _on_ping_due(self) -> None:
-        options = self.services.options
+    def ping(self) -> bool:
+        """Ask the client for a sign of life; False when it still owes the last one."""
         if not self.session.pinged():
-            self.disconnect(NO_PONG)
-            return
+            return False
         if self.native_ping:
             self.outbox.flush()
             self._link.ping()
         else:
             self.outbox.put(self.encoding.ping_frame)
-        self._phase_timer = self.services.wheel.after(options.pong_timeout_s, self._on_pong_due)
-
-    def _on_pong_due(self) -> None:
-        options = self.services.options
-        if self.session.awaits_pong:
-            self.disconnect(NO_PONG)
-            return
-        rest_s = max(0.0, options.ping_interval_s - options.pong_timeout_s)
-        self._phase_timer = self.services.wheel.after(rest_s, self._on_ping_due)
-
-    def _cancel_phase(self) -> None:
-        if self._phase_timer is not None:
-            self._phase_timer.cancel()
-            self._phase_timer = None
+        return True
 
     # The end.
 
@@ -340,10 +293,7 @@ class Connection:
         session.closed()
         self.services.node.registry.remove(self)
         self.outbox.close()
-        self._cancel_phase()
-        if self._expiry_timer is not None:
-            self._expiry_timer.cancel()
-            self._expiry_timer = None
+        self.lifetime.stop()
         memberships = [m for m in session.subscriptions.values() if isinstance(m, Membership)]
         for membership in memberships:
             joining.detach(self, membership)

@@ -10,8 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hub.auth import ConnectionToken, InvalidToken, SubscriptionToken, TokenVerifier
-from hub.channels import Override
+from hub.auth import ConnectionToken, InvalidToken, SubscriptionGrant, SubscriptionToken, TokenVerifier
 from hub.connection.membership import Terms
 from hub.connection.services import ConnectionOptions
 from hub.errors import (
@@ -31,15 +30,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """One channel the hub itself attaches a connection to, because its token or its name says so."""
-
-    info: bytes | None = None
-    data: bytes | None = None
-    override: Override | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Credentials:
     """A client that may connect. ``granted`` are the channels its token names, ``grants`` their options."""
 
@@ -47,7 +37,7 @@ class Credentials:
     expire_at_s: int | None = None
     info: bytes | None = None
     granted: tuple[str, ...] = ()
-    grants: Mapping[str, Grant] | None = None
+    grants: Mapping[str, SubscriptionGrant] | None = None
 
 
 ANONYMOUS = Credentials(user="")
@@ -79,8 +69,7 @@ async def verify_connect(verifier: TokenVerifier, options: ConnectionOptions, to
 
 def _credentials(token: ConnectionToken) -> Credentials:
     granted = tuple(dict.fromkeys((*token.channels, *token.subs)))
-    grants = {c: Grant(g.info, g.data, g.override) for c, g in token.subs.items()} or None
-    return Credentials(token.user, token.expire_at_s, token.info, granted, grants)
+    return Credentials(token.user, token.expire_at_s, token.info, granted, token.subs or None)
 
 
 async def verify_refresh(verifier: TokenVerifier, user: str, token: str) -> Credentials:
@@ -136,11 +125,11 @@ def server_side_terms(node: Node, credentials: Credentials) -> dict[str, Terms]:
     channels = credentials.granted if personal is None else (personal, *credentials.granted)
     for channel in channels:
         grant = credentials.grants.get(channel) if credentials.grants is not None else None
-        wanted[channel] = server_terms(node, channel, grant or Grant())
+        wanted[channel] = server_terms(node, channel, grant or SubscriptionGrant())
     return wanted
 
 
-def server_terms(node: Node, channel: str, grant: Grant, expire_at_s: int | None = None) -> Terms:
+def server_terms(node: Node, channel: str, grant: SubscriptionGrant, expire_at_s: int | None = None) -> Terms:
     """Terms for a channel that the server side attaches a client to.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Raw
 
 from hub.channels import ChannelOptions
-from hub.connection.membership import Membership, Terms, Wish
+from hub.connection.membership import Membership, Terms, Wish, whole_ttl_s
 from hub.errors import (
     ALREADY_SUBSCRIBED,
     EXPIRED,
@@ -122,7 +122,7 @@ def _result(
     remaining_s = connection.remaining_s(terms.expire_at_s)
     if remaining_s is not None:
         result.expires = True
-        result.ttl = max(1, int(remaining_s))
+        result.ttl = whole_ttl_s(remaining_s)
     if recovered is not None:
         result.epoch = recovered.position.epoch
         result.offset = recovered.position.offset

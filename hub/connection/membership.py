@@ -9,6 +9,8 @@ from hub.connection.wheel import Timer
 from hub.fanout import Reader, Subscriber
 from hub.model import Position
 
+_MAX_TTL_S = 2**32 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -75,3 +77,8 @@ class Membership(Subscriber):
         """True once the client was told that it is in."""
         self.broken = False
         """True when publications were lost while it was getting in."""
+
+
+def whole_ttl_s(remaining_s: float) -> int:
+    """The time left as the wire says it: whole seconds, at least one, and never more than a u32 holds."""
+    return int(min(max(1.0, remaining_s), _MAX_TTL_S))

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
+from hub.auth import SubscriptionGrant
 from hub.channels import Override
 from hub.connection import joining
-from hub.connection.credentials import Grant, server_terms
+from hub.connection.credentials import server_terms
 from hub.connection.membership import Membership, Wish
 from hub.errors import (
     CHANNEL_LIMIT,
@@ -73,7 +74,7 @@ async def subscribe(connection: Connection, wanted: ServerSubscription) -> None:
         HubError: when the channel cannot be subscribed to.
     """
     override = None if wanted.options is None else Override(**wanted.options)
-    grant = Grant(wanted.info, wanted.data, override)
+    grant = SubscriptionGrant(wanted.info, wanted.data, override)
     terms = server_terms(connection.services.node, wanted.channel, grant, wanted.expire_at_s)
 
     async def work() -> None:
@@ -142,7 +143,7 @@ def refresh(connection: Connection, expired: bool, expire_at_s: int | None, info
         return
     if info is not None:
         connection.info = info
-    connection.expire_at(expire_at_s)
+    connection.lifetime.expire_at(expire_at_s)
 
 
 def _enqueue(connection: Connection, work: Callable[[], Awaitable[None]]) -> None:

@@ -58,6 +58,8 @@ class ConnectionServices:
     loop: asyncio.AbstractEventLoop
     node: Node
     verifier: TokenVerifier
+    subscription_verifier: TokenVerifier
+    """The same as ``verifier``, unless subscription tokens have a key of their own."""
     options: ConnectionOptions
     wheel: Wheel
     turn: Turn

@@ -9,7 +9,8 @@ import pytest
 
 from hub.auth.claims import Validity, check_validity, parse_connection, parse_subscription, parse_validity
 from hub.auth.options import VerifierOptions
-from hub.auth.tokens import ConnectionToken, InvalidToken, Override, SubscriptionGrant, SubscriptionToken
+from hub.auth.tokens import ConnectionToken, InvalidToken, SubscriptionGrant, SubscriptionToken
+from hub.channels import Override
 from hub.errors import TOKEN_EXPIRED, HubError
 
 LAX = VerifierOptions(require_exp=False)

@@ -1,0 +1,229 @@
+"""The composition root: builds one hub out of its settings, runs it, and ends it in order.
+
+The only place that knows every room, and where an engine is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+
+import hub
+from config import LoadedSettings, Settings
+from hub import from_settings
+from hub.api import ApiOptions, create_api
+from hub.auth import KeySet, TokenVerifier
+from hub.auth.jwks import JWKSSource
+from hub.connection import Connection, ConnectionServices, Link, LinkEvents, Refused, Upgrade, Wheel
+from hub.engine import Engine
+from hub.engine.memory import memory_engine
+from hub.errors import SHUTDOWN
+from hub.fanout import Turn
+from hub.metrics import Metrics, NopMetrics
+from hub.model import NodeId
+from hub.node import Node
+from hub.ops.health import HealthOptions, LoopWatch, Readiness, create_health
+from hub.transport.server import HubServer
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 1
+"""What a client that comes while the hub ends is told to wait: another hub takes it by then."""
+
+GC_THRESHOLD = (50_000, 20, 50)
+"""Connections live long: looking for cycles among them after every 700 allocations finds nothing."""
+
+_DISCONNECTS_PER_TURN = 500
+"""Connections ended before other work gets a turn."""
+
+
+def build_engine(settings: Settings) -> Engine:
+    """The engine that the settings name.
+
+    Raises:
+        ValueError: for one that this version does not have.
+    """
+    if settings.chosen_engine != "memory":
+        raise ValueError(f"this version has no {settings.chosen_engine} engine")
+    return memory_engine()
+
+
+class Hub:
+    """One hub in this process: everything it consists of, and the order in which that starts and ends."""
+
+    def __init__(
+        self, settings: Settings, loaded: LoadedSettings | None = None, metrics: Metrics | None = None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        metrics = metrics or NopMetrics()
+        self._settings = settings
+        self._draining = False
+        self.node = Node(
+            node_id=NodeId(secrets.token_hex(8)),
+            name=settings.node.name or f"{socket.gethostname()}_{os.getpid()}",
+            version=hub.__version__,
+            engine=build_engine(settings),
+            rules=from_settings.channel_rules(settings),
+            metrics=metrics,
+        )
+        self._jwks = from_settings.jwks_source(settings, loaded)
+        verifier = self._verifier(from_settings.verification_keys(settings, loaded), self._jwks)
+        own_keys = from_settings.subscription_keys(settings, loaded)
+        self._wheel = Wheel(loop)
+        self._services = ConnectionServices(
+            loop=loop,
+            node=self.node,
+            verifier=verifier,
+            subscription_verifier=verifier if own_keys is None else self._verifier(own_keys, None),
+            options=from_settings.connection_options(settings),
+            wheel=self._wheel,
+            turn=Turn(loop),
+            metrics=metrics,
+        )
+        self._connections: set[Connection] = set()
+        self._build_servers(from_settings.api_options(settings), metrics)
+
+    def _verifier(self, keys: KeySet, jwks: JWKSSource | None) -> TokenVerifier:
+        return TokenVerifier(from_settings.verifier_options(self._settings), keys, jwks)
+
+    def _build_servers(self, api_options: ApiOptions, metrics: Metrics) -> None:
+        internal = from_settings.internal_server_options(self._settings)
+        # Why a hub is not ready is for operators: on the public port it is a yes or a no.
+        shown, hidden = HealthOptions(details=True), HealthOptions(details=False)
+        self._readiness = Readiness(self.node.engine.health.probe, hidden)
+        self._loop_watch = LoopWatch()
+        api = create_api(self.node, api_options)
+        public = create_health(self._readiness, self._loop_watch, hidden)
+        if internal is None:
+            public += api
+        self._public = HubServer(
+            Starlette(routes=public),
+            from_settings.public_server_options(self._settings),
+            self._accept,
+            metrics,
+        )
+        self._internal: HubServer | None = None
+        if internal is not None:
+            routes = [*create_health(self._readiness, self._loop_watch, shown), *api]
+            self._internal = HubServer(Starlette(routes=routes), internal, None, metrics)
+
+    @property
+    def urls(self) -> list[str]:
+        """Where it can be reached: the public port first, the internal one behind it."""
+        scheme = "https" if self._settings.http.tls_cert is not None else "http"
+        found = [_url(scheme, self._public)]
+        if self._internal is not None:
+            found.append(_url("http", self._internal))
+        return found
+
+    def _accept(self, link: Link, upgrade: Upgrade) -> LinkEvents:
+        if self._draining:
+            raise Refused(503, "shutting down", RETRY_AFTER_S)
+        return Connection(self._services, link, upgrade)
+
+    async def start(self) -> None:
+        """Be ready when this returns. Nothing is left behind when it fails.
+
+        Raises:
+            OSError: when a port cannot be had.
+        """
+        async with contextlib.AsyncExitStack() as undo:
+            await self.node.start()
+            undo.push_async_callback(self.node.stop)
+            if self._jwks is not None:
+                self._jwks.start()
+                undo.push_async_callback(self._jwks.stop)
+            self._loop_watch.start()
+            undo.callback(self._loop_watch.stop)
+            await self._public.start()
+            undo.push_async_callback(self._public.stop, 0)
+            if self._internal is not None:
+                await self._internal.start()
+            undo.pop_all()
+        self._readiness.mark_started()
+
+    async def stop(self) -> None:
+        """End in order: take nobody new, send everybody to another hub, finish requests, let go."""
+        deadline_s = self._settings.shutdown.deadline_s
+        self._draining = True
+        self._readiness.mark_draining()
+        self._public.stop_accepting()
+        for count, connection in enumerate(list(self.node.registry), start=1):
+            connection.disconnect(SHUTDOWN)
+            if count % _DISCONNECTS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        await self._public.stop(deadline_s)
+        if self._internal is not None:
+            await self._internal.stop(deadline_s)
+        self._readiness.stop()
+        self._loop_watch.stop()
+        self._wheel.stop()
+        if self._jwks is not None:
+            await self._jwks.stop()
+        await self.node.stop()
+
+
+def _url(scheme: str, server: HubServer) -> str:
+    host, port = server.addresses[0]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def run(
+    settings: Settings,
+    *,
+    loaded: LoadedSettings | None = None,
+    on_ready: Callable[[list[str]], None] | None = None,
+) -> int:
+    """Serve until SIGINT or SIGTERM, then end in order; a second signal ends at once. The exit code.
+
+    Raises:
+        SettingsError: when a key or another value turns out to be unusable.
+        OSError: when a port cannot be had.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings, loaded, on_ready))
+
+
+async def _serve(
+    settings: Settings, loaded: LoadedSettings | None, on_ready: Callable[[list[str]], None] | None
+) -> int:
+    running = Hub(settings, loaded)
+    asked_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(name: str) -> None:
+        if asked_to_stop.is_set():
+            log.warning("! %s again: ending at once", name)
+            os._exit(1)
+        log.info("x %s: ending; once more ends at once", name)
+        asked_to_stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number.name)
+    await running.start()
+    # What exists now stays for good: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+    if on_ready is not None:
+        on_ready(running.urls)
+    await asked_to_stop.wait()
+    await running.stop()
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

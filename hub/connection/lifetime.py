@@ -1,0 +1,88 @@
+"""How long a connection may live: until it says who it is, while it answers pings, until its token ends.
+
+Decides when, never what happens then beyond naming the code. Knows no command and no channel.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hub.connection.wheel import Timer
+from hub.errors import CONNECTION_EXPIRED, NO_PONG, STALE
+
+if TYPE_CHECKING:
+    from hub.connection.connection import Connection
+
+
+class Lifetime:
+    """The deadlines of one connection, on the shared wheel."""
+
+    __slots__ = ("_connection", "_expiry_timer", "_phase_timer", "expire_at_s")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.expire_at_s: int | None = None
+        """Unix time by which the connection should have been refreshed; None for never."""
+        self._expiry_timer: Timer | None = None
+        # One timer for the phase the connection is in: waiting for connect, then ping and pong.
+        services = connection.services
+        self._phase_timer: Timer | None = services.wheel.after(
+            services.options.connect_timeout_s, self._on_stale
+        )
+
+    def opened(self) -> None:
+        """The client is in: ping it from now on."""
+        interval_s = self._connection.services.options.ping_interval_s
+        # Spread, so that ten thousand who came at once are not all pinged at once.
+        first_s = interval_s * random.uniform(0.5, 1.0)
+        self._next_phase(first_s, self._on_ping_due)
+
+    def turned_away(self) -> None:
+        """The connect was answered with an error: the client should leave, or is made to."""
+        self._next_phase(self._connection.services.options.refused_linger_s, self._on_stale)
+
+    def expire_at(self, expire_at_s: int | None) -> None:
+        """Set when the connection must have been refreshed, in unix seconds; None for never."""
+        self.expire_at_s = expire_at_s
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+            self._expiry_timer = None
+        remaining_s = self._connection.remaining_s(expire_at_s)
+        if remaining_s is not None:
+            services = self._connection.services
+            late_s = remaining_s + services.options.connection_expire_grace_s
+            self._expiry_timer = services.wheel.after(late_s, self._on_expired)
+
+    def stop(self) -> None:
+        """The connection is over."""
+        for timer in (self._phase_timer, self._expiry_timer):
+            if timer is not None:
+                timer.cancel()
+        self._phase_timer = self._expiry_timer = None
+
+    def _next_phase(self, delay_s: float, callback: Callable[[], None]) -> None:
+        if self._phase_timer is not None:
+            self._phase_timer.cancel()
+        self._phase_timer = self._connection.services.wheel.after(delay_s, callback)
+
+    def _on_stale(self) -> None:
+        self._connection.disconnect(STALE)
+
+    def _on_expired(self) -> None:
+        self._connection.disconnect(CONNECTION_EXPIRED)
+
+    def _on_ping_due(self) -> None:
+        if not self._connection.ping():
+            self._connection.disconnect(NO_PONG)
+            return
+        self._next_phase(self._connection.services.options.pong_timeout_s, self._on_pong_due)
+
+    def _on_pong_due(self) -> None:
+        if self._connection.session.awaits_pong:
+            self._connection.disconnect(NO_PONG)
+            return
+        options = self._connection.services.options
+        rest_s = max(0.0, options.ping_interval_s - options.pong_timeout_s)
+        self._next_phase(rest_s, self._on_ping_due)
