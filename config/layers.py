@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from config.problems import Path, Problem
+from config.problems import Path, Problem, key_text
 from config.settings import Settings
 from config.shape import field_at, guess, is_plain_list, item_section_of, section_of
 
@@ -37,6 +37,8 @@ class Layer:
     values: Tree = field(default_factory=dict)
     variables: dict[Path, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
+    """Places where something was written that could not be read; ``()`` is the whole source."""
 
     def holds(self, path: Path) -> bool:
         """Whether what stands at ``path`` was decided here: set here, or inside a list that was."""
@@ -95,13 +97,15 @@ def read_file(file: FilePath) -> Layer:
     layer = Layer(str(file))
     try:
         layer.values = tomllib.loads(file.read_text(encoding="utf-8"))
+        return layer
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        layer.problems.append(Problem(layer.source, "", f"cannot be read: {reason}"))
+        reason = f"cannot be read: {error.strerror or type(error).__name__}"
     except UnicodeDecodeError:
-        layer.problems.append(Problem(layer.source, "", "is not UTF-8"))
+        reason = "is not UTF-8"
     except tomllib.TOMLDecodeError as error:
-        layer.problems.append(Problem(layer.source, "", f"is not valid TOML: {error}"))
+        reason = f"is not valid TOML: {error}"
+    layer.problems.append(Problem(layer.source, "", reason))
+    layer.unread.append(())
     return layer
 
 
@@ -129,8 +133,9 @@ def read_environment(env: Mapping[str, str]) -> Layer:
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be parsed"
                 place = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
                 layer.problems.append(
-                    Problem(variable, ".".join(map(str, path)), f"is not valid JSON: {reason}{place}")
+                    Problem(variable, key_text(path), f"is not valid JSON: {reason}{place}")
                 )
+                layer.unread.append(path)
                 continue
         layer.put(path, value, variable)
     return layer

@@ -90,15 +90,15 @@ def read_settings(
     layers = tuple(reversed(weakest_first))
 
     problems = [problem for layer in weakest_first for problem in layer.problems]
-    broken: list[Path] = []
+    unread = [path for layer in layers for path in layer.unread]
+    broken = [path for path in unread if path]
     settings = _validate(layers, problems, broken)
     findings = list(find_contradictions(settings))
     if for_serving:
         findings += find_obstacles(settings)
-    unread = any(not problem.key for problem in problems)
     for finding in findings:
         # What is missing may be in the part that could not be read: no advice on a guess.
-        if not _overlap(finding, broken) and not (unread and finding.missing):
+        if not _overlap(finding, broken) and not (finding.missing and () in unread):
             problems.append(
                 Problem(_source_of(finding.path, layers), key_text(finding.path), finding.message)
             )

@@ -1,5 +1,7 @@
 """The command line. ``hub`` and ``python -m hub`` are the same; so are their exit codes everywhere:
 0 done, 1 failed, 2 wrong usage or settings.
+
+Commands import the heavier rooms where they need them, so that small commands stay quick.
 """
 
 from __future__ import annotations

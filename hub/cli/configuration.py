@@ -12,7 +12,6 @@ from config.problems import key_text
 from config.reference import as_toml, groups, plain_value, toml_value
 from hub.cli.output import JsonFlag, failures_reported, show
 from hub.cli.sources import ConfigFlag, DevFlag, ProfileFlag, settings_from
-from hub.from_settings import subscription_keys, verification_keys
 
 config_app = typer.Typer(help="Check and show settings.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -22,10 +21,11 @@ def check(
     config: ConfigFlag = None, profile: ProfileFlag = None, dev: DevFlag = False, as_json: JsonFlag = False
 ) -> None:
     """Say whether a hub can be served with these settings; name every mistake if not."""
+    from hub.cli.trial import try_settings
+
     with failures_reported(as_json=as_json):
         loaded = settings_from(config, dev=dev, profile=profile, for_serving=True)
-        verification_keys(loaded.settings, loaded)
-        subscription_keys(loaded.settings, loaded)
+        try_settings(loaded)
         risks = [f"{key_text(risk.path)} {risk.message}" for risk in find_risks(loaded.settings)]
         lines = ["The settings are in order.", *(f"  Note: {risk}" for risk in risks)]
         show("\n".join(lines), {"ok": True, "notes": risks}, as_json=as_json)

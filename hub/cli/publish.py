@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
-import httpx
 import typer
 
 from config import Settings
@@ -48,15 +47,20 @@ def call_api(url: str, key: str, method: str, request: dict[str, Any]) -> dict[s
     Raises:
         CommandFailed: when the hub cannot be reached, or refuses.
     """
+    import httpx
+
     headers = {"X-API-Key": key} if key else {}
     try:
         response = httpx.post(
-            f"{url.rstrip('/')}/api/{method}", json=request, headers=headers, timeout=TIMEOUT_S
+            f"{url.rstrip('/')}/api/{method}",
+            json=request,
+            headers=headers,
+            timeout=TIMEOUT_S,
+            # A proxy of the environment never stands between us and our own machine.
+            trust_env=not is_loopback(_host_of(url)),
         )
         answer = response.json()
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-        raise CommandFailed("the hub's address should be a URL like http://127.0.0.1:8000") from None
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise CommandFailed(
             f"no answer from {_shown(url)} ({type(error).__name__}): is it running?"
         ) from None
@@ -78,8 +82,11 @@ def _target(url: str | None, key: str | None) -> tuple[str, str]:
     """The hub and the key to use; beside a development hub, what is missing is that one's.
 
     Its key goes to this machine only, never to an address that somebody else answers at.
+
+    Raises:
+        CommandFailed: when that cannot be told, or the address is none.
     """
-    is_local = url is None or is_loopback(urlsplit(url).hostname or "")
+    is_local = url is None or is_loopback(_host_of(url))
     if key is None and is_local and development.SECRETS_FILE.is_file():
         settings = settings_from(None, dev=True).settings
         keys = [api_key.key for api_key in settings.api.keys if api_key.key is not None]
@@ -91,6 +98,19 @@ def _target(url: str | None, key: str | None) -> tuple[str, str]:
             exit_code=WRONG_USAGE,
         )
     return url or DEFAULT_URL, key or ""
+
+
+def _host_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.scheme in ("http", "https") and (parts.port or 1) else None
+    except ValueError:
+        host = None
+    if not host:
+        raise CommandFailed(
+            "the hub's address should be a URL like http://127.0.0.1:8000", exit_code=WRONG_USAGE
+        )
+    return host
 
 
 def _url_of(settings: Settings) -> str:
@@ -110,5 +130,5 @@ def _json_or_text(text: str) -> Any:
 
 def _shown(url: str) -> str:
     """``url`` without a password that somebody may have put into it."""
-    parsed = httpx.URL(url)
-    return str(parsed.copy_with(username=None, password=None, query=None))
+    scheme, netloc, path, _, _ = urlsplit(url)
+    return urlunsplit((scheme, netloc.rpartition("@")[2], path, "", ""))

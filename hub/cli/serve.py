@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import ssl
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from config.logging import configure_logging
+from config import Settings
 from hub.cli import development
 from hub.cli.output import WRONG_USAGE, CommandFailed, JsonFlag, failures_reported, show
 from hub.cli.sources import ConfigFlag, DevFlag, ProfileFlag, settings_from
+
+_ADDRESS_ERRORS = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES})
 
 
 def serve(
@@ -55,12 +60,29 @@ def serve(
             value = {"ready": True, "urls": urls, **(told.value() if told is not None else {})}
             show(text, value, as_json=as_json)
 
-        configure_logging(settings.log)
-        # Only this command needs the whole hub, and the others should not wait for its import.
+        from config.logging import configure_logging
         from hub.app import run
+        from hub.cli.trial import try_settings
 
-        code = run(settings, on_ready=announce)
+        try_settings(loaded)
+        configure_logging(settings.log)
+        try:
+            code = run(settings, loaded=loaded, on_ready=announce)
+        except OSError as error:
+            raise CommandFailed(f"the hub cannot start: {_reason(error, settings)}") from None
     raise typer.Exit(code)
+
+
+def _reason(error: OSError, settings: Settings) -> str:
+    reason = error.strerror or type(error).__name__
+    if isinstance(error, ssl.SSLError):
+        return f"the certificate or its key cannot be used ({reason})"
+    if error.errno in _ADDRESS_ERRORS:
+        ports = [f"{settings.http.host}:{settings.http.port}"]
+        if settings.internal.port is not None:
+            ports.append(f"{settings.internal.host}:{settings.internal.port}")
+        return f"{os.strerror(error.errno or 0)} ({' or '.join(ports)})"
+    return reason
 
 
 def worker(

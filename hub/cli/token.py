@@ -25,7 +25,6 @@ from hub.auth import (
 from hub.cli.output import FAILED, WRONG_USAGE, CommandFailed, JsonFlag, failures_reported, show
 from hub.cli.signing import expected_claims, signer_of
 from hub.cli.sources import ConfigFlag, DevFlag, ProfileFlag, settings_for_tokens
-from hub.from_settings import named_in_settings, subscription_keys, verification_keys, verifier_options
 
 NEVER = "never"
 
@@ -103,15 +102,12 @@ def check(
 
 
 async def _describe(token: str, loaded: LoadedSettings) -> TokenReport:
+    from hub.from_settings import jwks_source, subscription_keys, verification_keys, verifier_options
+
     settings = loaded.settings
     options = verifier_options(settings)
-    source = None
-    if settings.auth.jwks_url is not None:
-        # Brings an HTTP client, which no other command on tokens needs.
-        from hub.auth.jwks import JWKSSource
-
-        with named_in_settings(("auth", "jwks_url"), loaded):
-            source = JWKSSource(settings.auth.jwks_url, allow_http=settings.auth.jwks_allow_http)
+    source = jwks_source(settings, loaded)
+    if source is not None:
         source.start()
     try:
         report = await describe_token(

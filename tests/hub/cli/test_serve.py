@@ -1,0 +1,76 @@
+"""``hub serve`` and ``hub worker``: what they refuse before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import run_hub
+
+SECRET = {"HUB_AUTH__SECRET": "a-secret-that-is-long-enough-for-any-hmac"}
+
+
+def test_hub_without_any_key_is_refused_with_advice(tmp_path: Path) -> None:
+    """The line of the Procfile with nothing set says what to set."""
+    done = run_hub("serve", "--host", "0.0.0.0", cwd=tmp_path, env={"PORT": "0"})
+    assert done.code == 2
+    assert "HUB_AUTH__SECRET" in done.err
+    assert "hub serve --dev" in done.err
+
+
+def test_insecure_public_address_is_refused(tmp_path: Path) -> None:
+    """The message names the flag, and the flag names the danger."""
+    env = {"HUB_INSECURE__CLIENT": "true"}
+    done = run_hub("serve", "--host", "0.0.0.0", cwd=tmp_path, env=env)
+    assert done.code == 2
+    assert "command line: http.host: others can reach this address" in done.err
+    assert "--allow-insecure-public-bind" in done.err
+
+
+def test_short_secret_is_refused(tmp_path: Path) -> None:
+    """It is not repeated, and the way out is named."""
+    done = run_hub("serve", cwd=tmp_path, env={"HUB_AUTH__SECRET": "opensesame"})
+    assert done.code == 2
+    assert "HUB_AUTH__SECRET: auth.secret: is shorter than 32 bytes" in done.err
+    assert "HUB_INSECURE__SHORT_SECRETS" in done.err
+    assert "opensesame" not in done.err
+
+
+@pytest.mark.parametrize("variable", ["REDIS_URL", "HUB_REDIS__URL"])
+def test_redis_is_refused_by_this_version(tmp_path: Path, variable: str) -> None:
+    """With the variable that asked for it, and without its password."""
+    done = run_hub("serve", cwd=tmp_path, env=SECRET | {variable: "redis://:hunter2@cache/0"})
+    assert done.code == 2
+    assert f"{variable}: redis.url: asks for the redis engine" in done.err
+    assert "hunter2" not in done.err
+
+
+def test_several_processes_are_refused(tmp_path: Path) -> None:
+    """Each would be a world of its own."""
+    done = run_hub("serve", "--processes", "2", cwd=tmp_path, env=SECRET)
+    assert done.code == 2
+    assert "memory engine" in done.err
+
+
+def test_separate_worker_is_refused(tmp_path: Path) -> None:
+    """On the memory engine there is nothing that a second process could see."""
+    done = run_hub("worker", cwd=tmp_path)
+    assert done.code == 2
+    assert "no separate worker on the memory engine" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--prot", "1"], ["--port", "99999"], ["--profile", "no"], ["--config", "no.toml"]]
+)
+def test_wrong_usage_exits_with_2(tmp_path: Path, arguments: list[str]) -> None:
+    """Flags that do not exist, and values that cannot be."""
+    assert run_hub("serve", *arguments, cwd=tmp_path, env=SECRET).code == 2
+
+
+def test_unwritable_directory_is_a_readable_mistake(tmp_path: Path) -> None:
+    """Development mode needs a place for its secrets."""
+    (tmp_path / ".hub").write_text("a file is in the way")
+    done = run_hub("serve", "--dev", cwd=tmp_path)
+    assert done.code == 2
+    assert "cannot be written" in done.err
