@@ -11,7 +11,7 @@ from asyncio import timeout
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from msgspec.json import Encoder
 from starlette.requests import Request
@@ -236,7 +236,7 @@ def _is_foreign_page(asked: _Asked) -> bool:
     """
     if not asked.origin:
         return False
-    return urlsplit(asked.origin).netloc.lower() != asked.host.lower()
+    return asked.origin.partition(b"://")[2].lower() != asked.host.lower()
 
 
 def _status(error: HubError, transport_errors: bool) -> tuple[int, Headers]:

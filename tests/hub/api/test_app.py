@@ -112,15 +112,16 @@ class TestInsecure:
         assert wrong.status_code == 401
         assert narrow.json()["error"]["code"] == 103
 
+    @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://[", "http://127.0.0.1:1"])
     async def test_is_closed_to_pages_of_other_origins(
-        self, http: httpx.AsyncClient, node: RecordingNode
+        self, http: httpx.AsyncClient, node: RecordingNode, origin: str
     ) -> None:
         """A page somewhere on the web cannot post to a hub on the developer's own machine."""
         async with http:
             response = await http.post(
                 "/publish",
                 content=b'{"channel":"a","data":1}',
-                headers={"Origin": "https://evil.example", "Content-Type": "text/plain"},
+                headers={"Origin": origin, "Content-Type": "text/plain"},
             )
         assert response.status_code == 403
         assert node.calls == []
