@@ -23,7 +23,16 @@ from hub import from_settings
 from hub.api import ApiOptions, create_api
 from hub.auth import KeySet, TokenVerifier
 from hub.auth.jwks import JWKSSource
-from hub.connection import Connection, ConnectionServices, Link, LinkEvents, Refused, Upgrade, Wheel
+from hub.connection import (
+    Connection,
+    ConnectionServices,
+    Link,
+    LinkEvents,
+    Refused,
+    RpcMethod,
+    Upgrade,
+    Wheel,
+)
 from hub.engine import Engine
 from hub.engine.memory import memory_engine
 from hub.errors import SHUTDOWN
@@ -79,6 +88,8 @@ class Hub:
         verifier = self._verifier(from_settings.verification_keys(settings, loaded), self._jwks)
         own_keys = from_settings.subscription_keys(settings, loaded)
         self._wheel = Wheel(loop)
+        self.rpc_methods: dict[str, RpcMethod] = {}
+        """What clients can call. Without any, every call is answered that RPC is not available."""
         self._services = ConnectionServices(
             loop=loop,
             node=self.node,
@@ -88,8 +99,8 @@ class Hub:
             wheel=self._wheel,
             turn=Turn(loop),
             metrics=metrics,
+            rpc_methods=self.rpc_methods,
         )
-        self._connections: set[Connection] = set()
         self._build_servers(from_settings.api_options(settings), metrics)
 
     def _verifier(self, keys: KeySet, jwks: JWKSSource | None) -> TokenVerifier:

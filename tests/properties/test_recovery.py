@@ -31,8 +31,7 @@ def resumes(draw: st.DrawFn) -> tuple[int, int, Position | None]:
     top = draw(st.integers(0, 60))
     kept_from = draw(st.integers(1, top + 1))
     cursor = draw(
-        st.none()
-        | st.builds(Position, st.integers(0, 70), st.sampled_from([EPOCH, "", "another"]))
+        st.none() | st.builds(Position, st.integers(0, 70), st.sampled_from([EPOCH, "", "another"]))
     )
     return kept_from, top, cursor
 
@@ -99,7 +98,9 @@ def test_publications_that_were_never_stored_all_pass(pattern: list[int]) -> Non
     assert catch_up(Position(3, EPOCH), gathered) == gathered
 
 
-@given(st.integers(0, 5), st.none() | st.builds(Position, st.integers(0, 7), st.sampled_from([EPOCH, "", "x"])))
+@given(
+    st.integers(0, 5), st.none() | st.builds(Position, st.integers(0, 7), st.sampled_from([EPOCH, "", "x"]))
+)
 def test_cache_recovery_gives_the_newest_unless_the_client_has_it(top: int, cursor: Position | None) -> None:
     """Nothing else is ever given, and a channel without a value is not recovered."""
     newest = publications(top, top) if top else ()

@@ -53,7 +53,9 @@ def sessions(draw: st.DrawFn) -> Session:
     if state is State.NEW:
         session = Session(MAX_CHANNELS)
     if session.state is State.CONNECTED:
-        session.subscriptions.update(dict.fromkeys(draw(st.sets(st.sampled_from("abc"), max_size=2)), object()))
+        session.subscriptions.update(
+            dict.fromkeys(draw(st.sets(st.sampled_from("abc"), max_size=2)), object())
+        )
         if draw(st.booleans()):
             session.pinged()
     if state is State.CLOSED:

@@ -76,7 +76,9 @@ async def running_hub(overrides: Mapping[str, Any] | None = None) -> AsyncIterat
 
 
 @asynccontextmanager
-async def hub_process(tmp_path: Path, *arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
+async def hub_process(
+    tmp_path: Path, *arguments: str, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Running]:
     """``hub serve`` as a process of its own; killed when the block ends, if it still runs.
 
     Settings come from ``arguments`` and ``env``; the port is a free one unless they say otherwise.

@@ -53,7 +53,10 @@ def test_clients_subscribe_where_that_is_allowed() -> None:
     r = rules(allow_subscribe_for_client=True)
     assert subscribe(r, "n:1", "42") is None
     assert subscribe(r, "n:1", "") is PERMISSION_DENIED
-    assert subscribe(rules(allow_subscribe_for_client=True, allow_subscribe_for_anonymous=True), "n:1", "") is None
+    assert (
+        subscribe(rules(allow_subscribe_for_client=True, allow_subscribe_for_anonymous=True), "n:1", "")
+        is None
+    )
 
 
 def test_a_user_limited_channel_is_for_its_users() -> None:

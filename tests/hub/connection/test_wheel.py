@@ -1,0 +1,70 @@
+"""The wheel: timers fire in time, in order, and not at all once cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hub.connection import Wheel
+
+TICK_S = 0.01
+
+
+async def test_timers_fire_in_order_and_never_early() -> None:
+    """Whatever the order they were set in."""
+    loop = asyncio.get_running_loop()
+    wheel, fired, done = Wheel(loop, TICK_S), [], asyncio.Event()
+    started_s = loop.time()
+    for delay_s in (0.09, 0.03, 0.06):
+        wheel.after(delay_s, lambda d=delay_s: fired.append((d, loop.time() - started_s)))  # type: ignore[misc]
+    wheel.after(0.1, done.set)
+    await done.wait()
+    assert [delay_s for delay_s, _ in fired] == [0.03, 0.06, 0.09]
+    assert all(late_s >= delay_s for delay_s, late_s in fired)
+
+
+async def test_a_cancelled_timer_does_nothing() -> None:
+    """Also when it is cancelled by one that fires in the same tick."""
+    wheel, fired, done = Wheel(asyncio.get_running_loop(), TICK_S), [], asyncio.Event()
+    wheel.after(0.02, lambda: late.cancel())
+    late = wheel.after(0.02, lambda: fired.append("late"))
+    never = wheel.after(0.01, lambda: fired.append("never"))
+    never.cancel()
+    never.cancel()
+    wheel.after(0.05, done.set)
+    await done.wait()
+    assert fired == []
+
+
+async def test_a_timer_may_set_another_also_for_now() -> None:
+    """It fires at the next tick."""
+    wheel, done = Wheel(asyncio.get_running_loop(), TICK_S), asyncio.Event()
+    wheel.after(0, lambda: wheel.after(0, done.set) and None)
+    await asyncio.wait_for(done.wait(), 5)
+
+
+async def test_a_timer_that_fails_does_not_stop_the_others(caplog: object) -> None:
+    """It is logged, and the wheel turns on."""
+    wheel, done = Wheel(asyncio.get_running_loop(), TICK_S), asyncio.Event()
+    wheel.after(0.01, lambda: 1 / 0 and None)
+    wheel.after(0.01, done.set)
+    await asyncio.wait_for(done.wait(), 5)
+
+
+async def test_after_an_idle_time_the_wheel_turns_again() -> None:
+    """There is no wake-up while there is no timer."""
+    wheel, first, second = Wheel(asyncio.get_running_loop(), TICK_S), asyncio.Event(), asyncio.Event()
+    wheel.after(0.01, first.set)
+    await asyncio.wait_for(first.wait(), 5)
+    await asyncio.sleep(0.05)
+    wheel.after(0.01, second.set)
+    await asyncio.wait_for(second.wait(), 5)
+
+
+async def test_a_stopped_wheel_fires_nothing() -> None:
+    """The process ends."""
+    loop = asyncio.get_running_loop()
+    wheel, fired = Wheel(loop, TICK_S), []
+    wheel.after(0.01, lambda: fired.append(1))
+    wheel.stop()
+    await asyncio.sleep(0.05)
+    assert fired == []
