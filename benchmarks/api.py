@@ -13,13 +13,14 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.served import API_KEY, ServerProcess, client, hub_server, machine, server
+from benchmarks.served import API_KEY, ServerProcess, client, hub_server, server
+from benchmarks.support import print_table
 
 CHANNELS = 100
 BATCH = 100
 CONNECTIONS = 32
 DATA = json.dumps({"text": "x" * 100, "from": 42}, separators=(",", ":"))
-"""128 bytes, as in the other benchmarks."""
+"""Roughly the 128 bytes of the other benchmarks."""
 
 BARS = {"single": 3_000, "batch": 20_000, "broadcast": 20_000}
 """Publications per CPU second that we hold ourselves to."""
@@ -143,29 +144,43 @@ def measure(running: ServerProcess, kind: str, count: int) -> Cost:
     """What ``count`` requests cost this server, after a tenth as many to warm up."""
     where = ["call", str(running.port), kind]
     client("benchmarks.api", *where, str(max(CONNECTIONS, count // 10)))
-    before_s = running.cpu_s()
+    before_s = running.cpu_s
     answered = client("benchmarks.api", *where, str(count))
-    return Cost(answered, running.cpu_s() - before_s)
+    return Cost(answered, running.cpu_s - before_s)
 
 
 def compare(singles: int, batches: int) -> None:
     """Measure floor and hub, and print both."""
     counts = {"single": singles, "batch": batches, "broadcast": batches}
-    print(f"Server API, {machine()}; {CONNECTIONS} connections, {len(DATA)} bytes, history 100")
     with server([sys.executable, "-m", "benchmarks.api", "floor"]) as running:
         floor = {kind: measure(running, kind, count) for kind, count in counts.items()}
     with hub_server() as running:
         ours = {kind: measure(running, kind, count) for kind, count in counts.items()}
-    print(f"{'':11}{'floor':>10}{'hub':>10}  {'ratio':>6}{'requests':>12}{'publications':>14}")
-    print(f"{'':11}{'µs CPU':>10}{'µs CPU':>10}  {'':6}{'per CPU s':>12}{'per CPU s':>14}{'bar':>10}")
-    for kind, cost in ours.items():
-        publications = cost.requests_per_cpu_s * (1 if kind == "single" else BATCH)
-        verdict = "met" if publications >= BARS[kind] else "MISSED"
-        print(
-            f"{kind:11}{floor[kind].us_per_request:10.1f}{cost.us_per_request:10.1f}"
-            f"{cost.us_per_request / floor[kind].us_per_request:8.2f}{cost.requests_per_cpu_s:12.0f}"
-            f"{publications:14.0f}{BARS[kind]:10} {verdict}"
-        )
+    print_table(
+        "Publishing by the server API, by what a request holds; CPU of the server alone",
+        ("request", "floor, µs", "hub, µs", "ratio", "requests / CPU s", "publications / CPU s", "bar"),
+        [_row(kind, floor[kind], ours[kind]) for kind in counts],
+        {
+            "connections": CONNECTIONS,
+            "data_bytes": len(DATA),
+            "publications_a_batch": BATCH,
+            "history": 100,
+            "requests": counts,
+        },
+    )
+
+
+def _row(kind: str, floor: Cost, ours: Cost) -> tuple[str, ...]:
+    publications = ours.requests_per_cpu_s * (1 if kind == "single" else BATCH)
+    return (
+        kind,
+        f"{floor.us_per_request:.1f}",
+        f"{ours.us_per_request:.1f}",
+        f"{ours.us_per_request / floor.us_per_request:.2f}",
+        f"{ours.requests_per_cpu_s:.0f}",
+        f"{publications:.0f}",
+        f">= {BARS[kind]} {'holds' if publications >= BARS[kind] else 'MISSED'}",
+    )
 
 
 def main() -> None:
