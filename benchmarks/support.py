@@ -31,6 +31,9 @@ MAX_FILES = 20_000
 """As many sockets as a process may open; servers hold 10 000, clients below 5 000 each."""
 
 _STOP_TIMEOUT_S = 5.0
+_SETTLE_S = 0.2
+_IDLE_SHARE = 0.02
+"""Of a core: what a server with nothing to do stays below."""
 
 
 def cores() -> tuple[set[int], set[int]]:
@@ -82,6 +85,16 @@ class Child:
     def cpu_s(self) -> float:
         """CPU seconds that it used so far."""
         return cpu_s(self.pid)
+
+    def settled_cpu_s(self) -> float:
+        """CPU seconds once it has nothing to do: all that it was sent is done, farewells included."""
+        last_s = self.cpu_s
+        while True:
+            time.sleep(_SETTLE_S)
+            now_s = self.cpu_s
+            if now_s - last_s < _SETTLE_S * _IDLE_SHARE:
+                return now_s
+            last_s = now_s
 
     def tell(self, do: str, **what: Any) -> None:
         """Give an order and do not wait."""

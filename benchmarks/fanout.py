@@ -1,0 +1,125 @@
+"""What one delivery costs, from ``publish`` to the socket, beside a loop that writes ready bytes.
+
+    python -m benchmarks.fanout [--subscribers 1000] [--gathered 10]
+
+One channel. First one publication in each turn of the loop, then several; both against the
+same floor: as many bytes written to as many connections, once a turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from benchmarks.crowd import Crowd
+from benchmarks.support import Child, cores, median, print_table, spread, verdict
+
+MOST_PER_DELIVERY = 1.25
+MOST_GATHERED = 0.2
+
+_CHANNEL = "news"
+
+
+def main() -> None:
+    """Measure and print."""
+    options = _options()
+    server_core, _ = cores()
+    settings = {"ping.interval_s": 3600}
+    if not options.history:
+        settings["channels.without_namespace"] = {"allow_subscribe_for_client": True}
+    with (
+        Child("benchmarks.floor_server", "bare", pinned_to=server_core) as floor,
+        Child("benchmarks.hub_server", json.dumps(settings), pinned_to=server_core) as hub,
+        Crowd(options.subscribers, floor.ask("port")["port"], "bare") as watchers,
+        Crowd(options.subscribers, hub.ask("port")["port"], channel=_CHANNEL) as phones,
+    ):
+        watchers.go()
+        phones.go()
+        run = _Run(options, floor, hub, watchers, phones)
+        run.warm_up()
+        for _ in range(options.rounds):
+            run.round()
+    run.show()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--subscribers", type=int, default=1_000)
+    parser.add_argument("--gathered", type=int, default=10, help="publications in one turn of the loop")
+    parser.add_argument("--payload-bytes", type=int, default=128)
+    parser.add_argument("--deliveries", type=int, default=200_000, help="writes of one round")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--history", action=argparse.BooleanOptionalAction, default=True)
+    return parser.parse_args()
+
+
+class _Run:
+    def __init__(
+        self, options: argparse.Namespace, floor: Child, hub: Child, watchers: Crowd, phones: Crowd
+    ) -> None:
+        self._options = options
+        self._floor, self._hub = floor, hub
+        self._watchers, self._phones = watchers, phones
+        self._turns = max(10, options.deliveries // options.subscribers)
+        self._frame_bytes = 0
+        self.floor_us: list[float] = []
+        self.single_us: list[float] = []
+        self.gathered_us: list[float] = []
+
+    def warm_up(self) -> None:
+        """Before anything is counted; also tells how long our frames are."""
+        options = self._options
+        turns = max(1, self._turns // 4)
+        self._phones.expect(turns)
+        self._publish(turns, 1)
+        self._frame_bytes = self._phones.all_arrived() // (turns * options.subscribers)
+        self._write(turns)
+        self._publish_all(turns, options.gathered)
+
+    def round(self) -> None:
+        """Floor and ours once each, so that a noisy moment meets all of them."""
+        self.floor_us.append(self._write(self._turns))
+        self.single_us.append(self._publish_all(self._turns, 1))
+        # Fewer turns, so that no socket's buffer has to take more than it holds.
+        turns = max(10, self._turns // max(1, self._options.gathered // 2))
+        self.gathered_us.append(self._publish_all(turns, self._options.gathered))
+
+    def _write(self, turns: int) -> float:
+        before_s = self._floor.cpu_s
+        self._watchers.expect(turns)
+        self._floor.ask("write", bytes=self._frame_bytes, turns=turns)
+        self._watchers.all_arrived()
+        return (self._floor.cpu_s - before_s) * 1e6 / (turns * self._options.subscribers)
+
+    def _publish(self, turns: int, gathered: int) -> None:
+        payload_bytes = self._options.payload_bytes
+        self._hub.ask("publish", channel=_CHANNEL, payload_bytes=payload_bytes, turns=turns, gathered=gathered)
+
+    def _publish_all(self, turns: int, gathered: int) -> float:
+        before_s = self._hub.cpu_s
+        self._phones.expect(turns * gathered)
+        self._publish(turns, gathered)
+        self._phones.all_arrived()
+        return (self._hub.cpu_s - before_s) * 1e6 / (turns * gathered * self._options.subscribers)
+
+    def show(self) -> None:
+        """Print the result."""
+        single = [ours / floor for ours, floor in zip(self.single_us, self.floor_us, strict=True)]
+        gathered = [ours / floor for ours, floor in zip(self.gathered_us, self.floor_us, strict=True)]
+        count = self._options.gathered
+        rows = [
+            ("bare transport.write, 1 a turn", spread(self.floor_us), "1", "", ""),
+            _row("hub, 1 publication a turn", self.single_us, single, MOST_PER_DELIVERY),
+            _row(f"hub, {count} publications a turn", self.gathered_us, gathered, MOST_GATHERED),
+        ]
+        heads = ("", "us CPU per delivery", "ratio to the floor", "bar", "")
+        title = f"Fan-out, one channel, {self._options.subscribers} subscribers, frames of {self._frame_bytes} bytes"
+        print_table(title, heads, rows, vars(self._options))
+
+
+def _row(name: str, ours_us: list[float], ratios: list[float], most: float) -> tuple[str, ...]:
+    return name, spread(ours_us), spread(ratios), f"<= {most}", verdict(median(ratios), most)
+
+
+if __name__ == "__main__":
+    main()
