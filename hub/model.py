@@ -61,8 +61,8 @@ class Publication:
 class HistoryPolicy:
     """How much of a channel is kept. A policy with ``size`` 0 keeps nothing.
 
-    ``ttl_s`` is the life of the kept publications after the last append, ``meta_ttl_s``
-    that of the position itself (offset and epoch), which outlives them.
+    ``ttl_s`` is the life of a publication after its append, ``meta_ttl_s`` that of the
+    position itself (offset and epoch) after the last use, which outlives them.
     """
 
     size: int

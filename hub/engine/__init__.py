@@ -25,11 +25,28 @@ class EngineHealth(Protocol):
         ...
 
 
+class EngineLifecycle(Protocol):
+    """What the ports of one engine share: connections, and the tasks that keep them."""
+
+    async def start(self) -> None:
+        """Open it. Called once, before any port is started.
+
+        Raises:
+            EngineUnavailable: when the engine cannot be reached.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Close it. Called once, after every port was stopped."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """One of each port, all of the same world."""
 
     name: str
+    lifecycle: EngineLifecycle
     broker: Broker
     presence: Presence
     control: Control
@@ -44,6 +61,7 @@ __all__ = [
     "ControlHandler",
     "Engine",
     "EngineHealth",
+    "EngineLifecycle",
     "Presence",
     "Request",
 ]

@@ -5,6 +5,7 @@ The engine behind it decides where streams live. Knows no connection and no code
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from hub.model import (
@@ -31,6 +32,13 @@ class BrokerEvents(Protocol):
 
     def on_leave(self, channel: str, info: ClientInfo) -> None:
         """Somebody left."""
+        ...
+
+    def on_doubt(self, channels: Collection[str] | None) -> None:
+        """Publications of these channels (None: of all) may have been lost without a trace.
+
+        The positions of these channels should be compared with :meth:`Broker.positions`.
+        """
         ...
 
 
@@ -90,6 +98,10 @@ class Broker(Protocol):
 
         The epoch of ``since`` is not compared: the caller sees both epochs and decides.
         """
+        ...
+
+    async def positions(self, channels: Sequence[tuple[str, HistoryPolicy]]) -> list[Position]:
+        """The tops of several streams, in the order asked. Creates epochs as :meth:`history` does."""
         ...
 
     async def remove_history(self, channel: str) -> None:

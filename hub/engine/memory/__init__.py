@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from hub.engine import Engine
 from hub.engine.memory.broker import MemoryBroker
-from hub.engine.memory.control import MemoryControl, MemoryHealth
+from hub.engine.memory.control import MemoryControl, MemoryHealth, MemoryLifecycle
 from hub.engine.memory.presence import MemoryPresence
 
 
@@ -17,6 +17,7 @@ def memory_engine(
     """A new, empty world of its own."""
     return Engine(
         name="memory",
+        lifecycle=MemoryLifecycle(),
         broker=MemoryBroker(clock_s, wall_s),
         presence=MemoryPresence(),
         control=MemoryControl(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hub.engine.broker import BrokerEvents
@@ -127,6 +127,10 @@ class MemoryBroker:
     async def history(self, channel: str, wanted: HistoryFilter, policy: HistoryPolicy) -> HistoryPage:
         now_s = self._clock_s()
         return self._stream(channel, policy, now_s).page(wanted, now_s)
+
+    async def positions(self, channels: Sequence[tuple[str, HistoryPolicy]]) -> list[Position]:
+        now_s = self._clock_s()
+        return [self._stream(channel, policy, now_s).top for channel, policy in channels]
 
     async def remove_history(self, channel: str) -> None:
         stream = self._streams.get(channel)

@@ -29,3 +29,13 @@ class MemoryHealth:
 
     async def probe(self) -> None:
         return
+
+
+class MemoryLifecycle:
+    """Nothing is shared that would have to be opened."""
+
+    async def start(self) -> None:
+        return
+
+    async def stop(self) -> None:
+        return

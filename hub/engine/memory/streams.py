@@ -18,7 +18,7 @@ class Stream:
     ``now_s`` is a monotonic clock in seconds, the same for all calls.
     """
 
-    __slots__ = ("_items", "_items_expire_at_s", "epoch", "expires_at_s", "offset")
+    __slots__ = ("_expire_at_s", "_items", "epoch", "expires_at_s", "offset")
 
     def __init__(self) -> None:
         self.epoch = secrets.token_urlsafe(_EPOCH_BYTES)
@@ -26,7 +26,7 @@ class Stream:
         self.expires_at_s = 0.0
         """When the position itself is forgotten."""
         self._items: deque[Publication] = deque()
-        self._items_expire_at_s = 0.0
+        self._expire_at_s: deque[float] = deque()
 
     @property
     def top(self) -> Position:
@@ -38,9 +38,9 @@ class Stream:
         self.expire(now_s)
         self.offset = publication.offset
         self._items.append(publication)
+        self._expire_at_s.append(now_s + policy.ttl_s)
         while len(self._items) > policy.size:
-            self._items.popleft()
-        self._items_expire_at_s = now_s + policy.ttl_s
+            self._drop_oldest()
         self.touch(policy, now_s)
 
     def touch(self, policy: HistoryPolicy, now_s: float) -> None:
@@ -49,12 +49,17 @@ class Stream:
 
     def expire(self, now_s: float) -> None:
         """Forget publications whose time is over."""
-        if self._items and now_s >= self._items_expire_at_s:
-            self._items.clear()
+        while self._items and now_s >= self._expire_at_s[0]:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        self._items.popleft()
+        self._expire_at_s.popleft()
 
     def clear(self) -> None:
         """Forget all publications; the position stays."""
         self._items.clear()
+        self._expire_at_s.clear()
 
     def page(self, wanted: HistoryFilter, now_s: float) -> HistoryPage:
         """The part of the history that ``wanted`` names."""
