@@ -6,6 +6,7 @@ what was gathered meanwhile, then live. Knows no token and no command.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -163,8 +164,15 @@ def go_live(connection: Connection, joining: Joining) -> None:
         last = publication
     feed = connection.services.node.listening.feed(membership.channel)
     if feed is not None:
-        feed.go_live(membership, base=last)
+        feed.go_live(membership, base=last, reached=_reached(joining.end, gathered))
     membership.live = True
+
+
+def _reached(end: Position | None, given: Sequence[Publication]) -> Position | None:
+    if end is None:
+        return None
+    stored = [publication.offset for publication in given if publication.offset]
+    return Position(stored[-1], end.epoch) if stored else end
 
 
 async def announce(connection: Connection, membership: Membership) -> None:

@@ -48,7 +48,6 @@ class Membership(Subscriber):
         "info",
         "keeps_presence",
         "live",
-        "positioned",
         "recoverable",
         "server_side",
     )
@@ -56,8 +55,11 @@ class Membership(Subscriber):
     def __init__(self, reader: Reader, channel: str, terms: Terms, wish: Wish) -> None:
         options = terms.options
         keeps = options.history.keeps
+        recoverable = keeps and (options.force_recovery or (wish.recoverable and options.allow_recovery))
+        asks_positions = options.force_positioning or (wish.positioned and options.allow_positioning)
         super().__init__(
             reader,
+            positioned=recoverable or (keeps and asks_positions),
             join_leave=options.join_leave
             and (options.force_push_join_leave or (wish.join_leave and terms.may_see_presence)),
             delta=wish.delta and keeps and "fossil" in options.allowed_delta_types,
@@ -67,10 +69,7 @@ class Membership(Subscriber):
         self.info = terms.info
         self.keeps_presence = options.presence
         self.emits_join_leave = options.join_leave
-        self.recoverable = keeps and (options.force_recovery or (wish.recoverable and options.allow_recovery))
-        self.positioned = keeps and (
-            self.recoverable or options.force_positioning or (wish.positioned and options.allow_positioning)
-        )
+        self.recoverable = recoverable
         self.expire_at_s = terms.expire_at_s
         self.expiry_timer: Timer | None = None
         self.live = False

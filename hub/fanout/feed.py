@@ -59,12 +59,15 @@ class Subscriber:
     Until :meth:`Feed.go_live` it only gathers what arrives in ``gathered``.
     """
 
-    __slots__ = ("delta", "gathered", "group", "join_leave", "reader")
+    __slots__ = ("delta", "gathered", "group", "join_leave", "positioned", "reached_offset", "reader")
 
-    def __init__(self, reader: Reader, *, join_leave: bool, delta: bool) -> None:
+    def __init__(self, reader: Reader, *, join_leave: bool, delta: bool, positioned: bool = False) -> None:
         self.reader = reader
         self.join_leave = join_leave
         self.delta = delta
+        self.positioned = positioned
+        """True for one that was told positions, and so must be told when publications are lost."""
+        self.reached_offset = 0
         self.gathered: list[Publication] | None = []
         self.group: _Group | None = None
 
@@ -83,25 +86,38 @@ class _Group:
 class Feed:
     """The subscribers of one channel on this node, and the last thing they were sent."""
 
-    __slots__ = ("_gathering", "_groups", "_last", "channel", "join_leave_count", "listening", "top")
+    __slots__ = (
+        "_ahead",
+        "_gathering",
+        "_groups",
+        "_last",
+        "channel",
+        "join_leave_count",
+        "listening",
+        "positioned_count",
+        "top",
+    )
 
     def __init__(self, channel: str) -> None:
         self.channel = channel
         self.listening = False
         """Set by the node while the engine delivers this channel to it."""
         self.top: Position | None = None
-        """Position of the last publication that passed here."""
+        """Position of the last publication that passed here, or of where listening began."""
         self.join_leave_count = 0
+        self.positioned_count = 0
         self._last: Publication | None = None
         self._gathering: set[Subscriber] = set()
+        self._ahead: dict[Subscriber, Publication | None] = {}
         self._groups: dict[tuple[Encoding, _Mode], _Group] = {}
 
     def __len__(self) -> int:
-        return len(self._gathering) + sum(len(group.outboxes) for group in self._groups.values())
+        live = sum(len(group.outboxes) for group in self._groups.values())
+        return live + len(self._gathering) + len(self._ahead)
 
     def subscribers(self) -> Iterable[Subscriber]:
         """Everybody, gathering or live; a copy, safe to act on."""
-        everybody = list(self._gathering)
+        everybody = [*self._gathering, *self._ahead]
         for group in self._groups.values():
             everybody.extend(group.outboxes)
         return everybody
@@ -110,15 +126,27 @@ class Feed:
         """Count the subscriber in; what arrives from now on is gathered for it."""
         self._gathering.add(subscriber)
         self.join_leave_count += subscriber.join_leave
+        self.positioned_count += subscriber.positioned
 
-    def go_live(self, subscriber: Subscriber, *, base: Publication | None = None) -> None:
+    def go_live(
+        self, subscriber: Subscriber, *, base: Publication | None = None, reached: Position | None = None
+    ) -> None:
         """Send the subscriber what arrives from now on.
 
         ``base`` is the last publication it was given, if any: when that is also the last
-        one of this feed, a delta subscriber can take a patch next.
+        one of this feed, a delta subscriber can take a patch next. ``reached`` is where it
+        stands: a history may be read faster than its publications arrive here, and those
+        are then passed over for this subscriber alone.
         """
         self._gathering.discard(subscriber)
         subscriber.gathered = None
+        subscriber.reached_offset = reached.offset if reached is not None else 0
+        if self.top is not None and subscriber.reached_offset > self.top.offset:
+            self._ahead[subscriber] = base
+        else:
+            self._enter(subscriber, base)
+
+    def _enter(self, subscriber: Subscriber, base: Publication | None) -> None:
         mode = _Mode.PLAIN
         if subscriber.delta:
             holds_base = base is not None and self._last is not None and base.offset == self._last.offset
@@ -137,6 +165,8 @@ class Feed:
         """Send the subscriber nothing more. Unknown ones are ignored."""
         if subscriber in self._gathering:
             self._gathering.discard(subscriber)
+        elif subscriber in self._ahead:
+            del self._ahead[subscriber]
         elif subscriber.group is not None and subscriber in subscriber.group.outboxes:
             group = subscriber.group
             del group.outboxes[subscriber]
@@ -145,12 +175,15 @@ class Feed:
         else:
             return
         self.join_leave_count -= subscriber.join_leave
+        self.positioned_count -= subscriber.positioned
 
     def deliver(self, publication: Publication) -> int:
         """Give ``publication`` to everybody; the number of outboxes it went into."""
         for subscriber in self._gathering:
             if subscriber.gathered is not None:
                 subscriber.gathered.append(publication)
+        if self._ahead:
+            self._wait_for_those_ahead(publication)
         delivered = 0
         patch: bytes | None = None
         patched = False
@@ -167,6 +200,29 @@ class Feed:
         for group in based:
             self._promote(group)
         return delivered
+
+    def _wait_for_those_ahead(self, publication: Publication) -> None:
+        for subscriber, base in list(self._ahead.items()):
+            if publication.offset > subscriber.reached_offset:
+                del self._ahead[subscriber]
+                self._enter(subscriber, base)
+            elif publication.offset == 0:
+                # Never stored, hence not in what it read: it would miss this one.
+                self._give_whole(subscriber, publication)
+
+    def _give_whole(self, subscriber: Subscriber, publication: Publication) -> None:
+        encoding = subscriber.reader.encoding
+        message = (
+            delta_message(publication, None, encoding.codec)
+            if subscriber.delta
+            else publication_message(publication)
+        )
+        try:
+            subscriber.reader.outbox.put(encoding.frame_of(push_publication(self.channel, message)))
+        except InvalidJSONPayload:
+            subscriber.reader.on_unencodable()
+        # What it was given last is no longer what it read.
+        self._ahead[subscriber] = None
 
     def _message(self, group: _Group, publication: Publication, patch: bytes | None) -> PublicationMessage:
         if group.mode is _Mode.PLAIN:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Collection
 
 from hub.engine import Broker
 from hub.errors import EngineUnavailable
 from hub.fanout import Feed, Subscriber
 from hub.metrics import Metrics
-from hub.model import ClientInfo, Position, Publication
+from hub.model import ClientInfo, HistoryPolicy, Position, Publication
+from hub.node.healing import Healing, HealingOptions
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +26,18 @@ LINGER_S = 1.0
 class Listening:
     """The feeds of this node; also the broker's event sink."""
 
-    def __init__(self, broker: Broker, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        metrics: Metrics,
+        policy_of: Callable[[str], HistoryPolicy],
+        healing: HealingOptions | None = None,
+    ) -> None:
         self._broker = broker
         self._metrics = metrics
+        self._policy_of = policy_of
         self._feeds: dict[str, Feed] = {}
+        self._healing = Healing(broker, self._feeds, policy_of, healing or HealingOptions(), metrics)
         self._locks: dict[str, asyncio.Lock] = {}
         self._empty: set[str] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -35,9 +45,11 @@ class Listening:
     async def start(self) -> None:
         """Begin to let go of channels that nobody listens to."""
         self._sweeper = asyncio.create_task(self._sweep_forever(), name="quiet channels")
+        self._healing.start()
 
     async def stop(self) -> None:
         """Stop what :meth:`start` began."""
+        await self._healing.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
@@ -78,9 +90,21 @@ class Listening:
             if feed.listening or self._feeds.get(feed.channel) is not feed:
                 return
             await self._broker.subscribe(feed.channel)
+            await self._find_top(feed)
             feed.listening = True
             if not len(feed):
                 self._empty.add(feed.channel)
+
+    async def _find_top(self, feed: Feed) -> None:
+        """Where listening begins, without which the loss of the first publication would not show.
+
+        What is on its way here meanwhile counts as before: nobody's subscribe was answered yet.
+        """
+        policy = self._policy_of(feed.channel)
+        if policy.keeps:
+            (top,) = await self._broker.positions([(feed.channel, policy)])
+            if feed.top is None or feed.top.epoch != top.epoch or feed.top.offset < top.offset:
+                feed.top = top
 
     def detach(self, channel: str, subscriber: Subscriber) -> None:
         """Give the subscriber nothing more. Unknown ones are ignored."""
@@ -124,24 +148,26 @@ class Listening:
             self._locks.pop(channel, None)
 
     def on_publication(self, channel: str, publication: Publication, position: Position | None) -> None:
-        """Deliver in order; what was delivered before is dropped, and a hole is told to its subscribers."""
+        """Deliver in order; what was delivered before is dropped, and a hole is healed first."""
         feed = self._feeds.get(channel)
         if feed is None:
             return
         self._metrics.publication_received()
-        if position is not None:
-            top = feed.top
-            if top is not None:
-                if position.epoch == top.epoch and position.offset <= top.offset:
-                    return
-                if position.epoch != top.epoch or position.offset != top.offset + 1:
-                    self._on_gap(feed)
+        if position is None:
+            self._metrics.publication_delivered(feed.deliver(publication))
+            return
+        top = feed.top
+        if self._healing.is_healing(channel):
+            self._healing.hold(feed, publication, position)
+        elif top is None or (position.epoch == top.epoch and position.offset == top.offset + 1):
             feed.top = position
-        self._metrics.publication_delivered(feed.deliver(publication))
+            self._metrics.publication_delivered(feed.deliver(publication))
+        elif position.epoch != top.epoch or position.offset > top.offset:
+            self._healing.hold(feed, publication, position)
 
-    def _on_gap(self, feed: Feed) -> None:
-        for subscriber in feed.subscribers():
-            subscriber.reader.on_gap(feed.channel)
+    def on_doubt(self, channels: Collection[str] | None) -> None:
+        """Compare positions with the streams, and heal what is behind."""
+        self._healing.doubt(channels)
 
     def on_join(self, channel: str, info: ClientInfo) -> None:
         """Tell the subscribers who want to know."""

@@ -30,6 +30,7 @@ from hub.model import (
     ClientInfo,
     HistoryFilter,
     HistoryPage,
+    HistoryPolicy,
     NodeId,
     Position,
     PresenceStats,
@@ -37,6 +38,7 @@ from hub.model import (
     PublishResult,
 )
 from hub.node import control
+from hub.node.healing import HealingOptions
 from hub.node.listening import Listening
 
 ASK_TIMEOUT_S = 3.0
@@ -55,6 +57,7 @@ class Node:
         engine: Engine,
         rules: ChannelRules,
         metrics: Metrics,
+        healing: HealingOptions | None = None,
     ) -> None:
         self.id = node_id
         self.name = name
@@ -62,12 +65,17 @@ class Node:
         self.engine = engine
         self.rules = rules
         self.registry = Registry()
-        self.listening = Listening(engine.broker, metrics)
+        self.listening = Listening(engine.broker, metrics, self._policy_of, healing)
         self._started_at_s = time.monotonic()
         self._detached: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Begin to receive from the engine."""
+        """Begin to receive from the engine.
+
+        Raises:
+            EngineUnavailable: when it cannot be reached.
+        """
+        await self.engine.lifecycle.start()
         await self.engine.broker.start(self.listening)
         await self.engine.control.start(
             control.LocalControl(self.registry, self.listening, self._describe_self)
@@ -81,6 +89,10 @@ class Node:
         await self.listening.stop()
         await self.engine.control.stop()
         await self.engine.broker.stop()
+        await self.engine.lifecycle.stop()
+
+    def _policy_of(self, channel: str) -> HistoryPolicy:
+        return self.rules.resolve(channel)[1].history
 
     def run_detached(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` to its end even though whoever asked for it is gone; :meth:`stop` waits for it."""

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from hub.errors import INSUFFICIENT_STATE_UNSUBSCRIBE, EngineUnavailable
-from hub.model import Position, Publication
 from hub.node import Node
 from hub.protocol import apply_delta
 from tests.support.hub_process import OPEN_CHANNEL, Running, running_hub
@@ -44,6 +43,16 @@ def node(running: Running) -> Node:
     """Its node, to publish with."""
     assert running.hub is not None
     return running.hub.node
+
+
+async def publish_unseen(node: Node, channel: str, data: bytes) -> None:
+    """Publish so that the stream has it and the node hears nothing of it, as a broken link would."""
+    broker: Any = node.engine.broker
+    events, broker._events = broker._events, None
+    try:
+        await node.publish(channel, data)
+    finally:
+        broker._events = events
 
 
 def resume(result: Json) -> Json:
@@ -314,18 +323,32 @@ async def test_a_failing_engine_refuses_the_subscribe_and_leaves_nothing(
         await client.subscribe("quiet:a")
 
 
-async def test_a_lost_publication_is_told_to_who_keeps_positions(running: Running, node: Node) -> None:
-    """They subscribe again and recover; the others just go on."""
+async def test_a_publication_that_is_lost_on_the_way_is_made_good(running: Running, node: Node) -> None:
+    """From the stream, in order, before any client notices."""
+    async with connected(running) as client:
+        await client.subscribe("quiet:a")
+        await node.publish("quiet:a", b"1")
+        await publish_unseen(node, "quiet:a", b"2")
+        await node.publish("quiet:a", b"3")
+        assert [(await client.push())["pub"]["data"] for _ in range(3)] == [1, 2, 3]
+
+
+async def test_a_publication_that_is_lost_for_good_is_told_to_who_keeps_positions(
+    running: Running, node: Node
+) -> None:
+    """They subscribe again and learn that it was not all; the others just go on."""
     async with connected(running) as client, connected(running) as careless:
-        await client.subscribe("asking:a", recoverable=True)
+        was = await client.subscribe("asking:a", recoverable=True)
         await careless.subscribe("asking:a")
-        node.listening.on_publication("asking:a", Publication(b"1", offset=1), Position(1, "e"))
-        node.listening.on_publication("asking:a", Publication(b"3", offset=3), Position(3, "e"))
-        assert (await client.push())["pub"]["offset"] == 1
+        await publish_unseen(node, "asking:a", b"1")
+        await node.engine.broker.remove_history("asking:a")
+        await node.publish("asking:a", b"2")
         told = (await client.push())["unsubscribe"]
         assert told["code"] == INSUFFICIENT_STATE_UNSUBSCRIBE.code
-        assert [(await careless.push())["pub"]["offset"] for _ in range(2)] == [1, 3]
-        await client.subscribe("asking:a", recoverable=True)
+        now = await client.subscribe("asking:a", recoverable=True, **resume(was))
+        assert now["was_recovering"] is True and "recovered" not in now
+        await node.publish("asking:a", b"3")
+        assert (await careless.push())["pub"]["data"] == 3
 
 
 async def test_delta_sends_the_first_whole_and_then_patches(running: Running, node: Node) -> None:
