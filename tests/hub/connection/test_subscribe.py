@@ -348,7 +348,7 @@ async def test_a_publication_that_is_lost_for_good_is_told_to_who_keeps_position
         now = await client.subscribe("asking:a", recoverable=True, **resume(was))
         assert now["was_recovering"] is True and "recovered" not in now
         await node.publish("asking:a", b"3")
-        assert (await careless.push())["pub"]["data"] == 3
+        assert [(await careless.push())["pub"]["data"] for _ in range(2)] == [2, 3]
 
 
 async def test_delta_sends_the_first_whole_and_then_patches(running: Running, node: Node) -> None:

@@ -1,0 +1,108 @@
+-- What a stream is: put in front of every script that touches one.
+--
+-- meta (hash): birth   random text, new with every new stream
+--              term    the partition's term when the stream was last used
+--              offset  of the newest publication, kept or not
+--              until   ms; the stream is forgotten then, and the key expires
+--              kept    ms; nothing that was appended is kept beyond, and the log expires
+-- log (stream): id is <offset>-0; t appended at (ms), l life (s), e envelope
+--
+-- The epoch is <birth>-<term>. A new term means that Redis was started anew or another
+-- server took over, perhaps without the newest publications: the offset leaps, so that
+-- none is ever used twice, and the epoch changes, so that nobody takes the rest for all.
+--
+-- Logical times are fields because keys expire by the server's clock alone, while a
+-- script may be given another one.
+
+local OFFSET_LEAP = 1000000
+local READ_BATCH = 64
+
+-- Milliseconds of the server, unless the caller brings its own.
+local function now_ms_from(given)
+  if given ~= '' then
+    return tonumber(given)
+  end
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Lua's own conversion writes large numbers as 1e+15.
+local function decimal(number)
+  return string.format('%.0f', number)
+end
+
+-- The stream as it is now; begins it with the birth given where there is none.
+local function open_stream(term_key, meta_key, log_key, now_ms, birth)
+  local term = redis.call('HGET', term_key, 'term') or '1'
+  local meta = redis.call('HMGET', meta_key, 'birth', 'term', 'offset', 'until', 'kept')
+  if not meta[1] or now_ms >= tonumber(meta[4]) then
+    -- A log without meta has offsets that the new stream will use again.
+    redis.call('DEL', log_key)
+    return { birth = birth, term = term, offset = 0, until_ms = 0, kept_ms = 0, is_new = true }
+  end
+  local stream = {
+    birth = meta[1],
+    term = meta[2],
+    offset = tonumber(meta[3]),
+    until_ms = tonumber(meta[4]),
+    kept_ms = tonumber(meta[5]),
+  }
+  if stream.term ~= term then
+    stream.term = term
+    stream.offset = stream.offset + OFFSET_LEAP
+    stream.is_new = true
+  end
+  return stream
+end
+
+local function epoch_of(stream)
+  return stream.birth .. '-' .. stream.term
+end
+
+-- Write the stream back; it lives on for at least life_s from now.
+local function keep_stream(meta_key, stream, now_ms, life_s)
+  stream.until_ms = math.max(stream.until_ms, now_ms + life_s * 1000)
+  if stream.is_new then
+    redis.call('HSET', meta_key, 'birth', stream.birth, 'term', stream.term,
+      'offset', decimal(stream.offset), 'until', decimal(stream.until_ms), 'kept', decimal(stream.kept_ms))
+  else
+    redis.call('HSET', meta_key,
+      'offset', decimal(stream.offset), 'until', decimal(stream.until_ms), 'kept', decimal(stream.kept_ms))
+  end
+  redis.call('PEXPIREAT', meta_key, decimal(stream.until_ms))
+end
+
+-- Append, and let go what is more than size.
+local function append(log_key, stream, now_ms, envelope, size, ttl_s)
+  stream.offset = stream.offset + 1
+  stream.kept_ms = math.max(stream.kept_ms, now_ms + ttl_s * 1000)
+  redis.call('XADD', log_key, 'MAXLEN', size, decimal(stream.offset) .. '-0',
+    't', decimal(now_ms), 'l', ttl_s, 'e', envelope)
+  redis.call('PEXPIREAT', log_key, decimal(stream.kept_ms))
+end
+
+local function is_over(entry, now_ms)
+  local fields = entry[2]
+  return now_ms >= fields[2] + fields[4] * 1000
+end
+
+-- Let go what is too old, oldest first and no further than the first that is not;
+-- returns that one, or nil where nothing is left.
+local function drop_expired(log_key, now_ms)
+  local batch = redis.call('XRANGE', log_key, '-', '+', 'COUNT', 1)
+  if #batch == 0 or not is_over(batch[1], now_ms) then
+    return batch[1]
+  end
+  while #batch > 0 do
+    for _, entry in ipairs(batch) do
+      if not is_over(entry, now_ms) then
+        redis.call('XTRIM', log_key, 'MINID', entry[1])
+        return entry
+      end
+    end
+    batch = redis.call('XRANGE', log_key, '(' .. batch[#batch][1], '+', 'COUNT', READ_BATCH)
+  end
+  redis.call('DEL', log_key)
+  return nil
+end
+
