@@ -81,7 +81,8 @@ def negotiate(
         return Rejection(400, "malformed request")
     if not origins.allows(wire.origin, host):
         return Rejection(403, "origin not allowed")
-    query = parse_qs(query_of(request.path))
+    query_text = query_of(request.path)
+    query = parse_qs(query_text) if query_text else {}
     upgrade = Upgrade(
         codec=_codec_of(wire.subprotocol, query, options),
         client_ip=options.trusted_proxies.client_of(peer, request.headers.get_all("X-Forwarded-For")),

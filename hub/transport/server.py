@@ -130,7 +130,7 @@ class HubServer:
     async def stop(self, deadline_s: float) -> None:
         """End everything: no new connection, answers under way are finished, links closed with 3001.
 
-        What is not gone after ``deadline_s`` seconds is cut. Call it once; a drain that spreads
+        What is not gone after ``deadline_s`` seconds is cut. Idempotent. A drain that spreads
         the disconnects out belongs before it.
         """
         self.stop_accepting()

@@ -46,11 +46,12 @@ BASE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Running:
-    """A hub that answers. ``hub`` is None for one in a process of its own."""
+    """A hub that answers. ``hub`` is None for one in a process of its own, ``process`` for all others."""
 
     url: str
     hub: Hub | None = None
     pid: int = 0
+    process: asyncio.subprocess.Process | None = None
 
     @property
     def ws_url(self) -> str:
@@ -61,6 +62,17 @@ class Running:
     def api_url(self) -> str:
         """The server API."""
         return self.url + "/api"
+
+    async def terminate(self, timeout_s: float = 15.0) -> int:
+        """Send SIGTERM to a hub in a process of its own and wait for its end; the exit code.
+
+        Raises:
+            TimeoutError: when it does not end in time.
+        """
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(timeout_s):
+            return await self.process.wait()
 
 
 @asynccontextmanager
@@ -107,7 +119,7 @@ async def hub_process(
             await process.wait()
             raise AssertionError(f"the hub did not start:\n{(tmp_path / 'hub.log').read_text()}")
         told = json.loads(line)
-        yield Running(told["urls"][0], pid=process.pid)
+        yield Running(told["urls"][0], pid=process.pid, process=process)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGKILL)

@@ -92,7 +92,11 @@ class RawClient:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         sock.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(sock, address)
+        try:
+            await loop.sock_connect(sock, address)
+        except OSError:
+            sock.close()
+            raise
         limit = 1 << 16 if receive_buffer_bytes is None else receive_buffer_bytes
         hostname = "localhost" if tls is not None else None
         reader, writer = await asyncio.open_connection(

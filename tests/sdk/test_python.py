@@ -1,0 +1,51 @@
+"""The hub as ``centrifuge-python`` sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sdk.scenarios.clocks import ClockScenarios
+from tests.sdk.scenarios.connecting import ConnectingScenarios
+from tests.sdk.scenarios.recovery import RecoveryScenarios
+from tests.sdk.scenarios.restart import RestartScenarios
+from tests.sdk.scenarios.server_side import ServerSideScenarios
+from tests.sdk.scenarios.speaking import SpeakingScenarios
+from tests.sdk.scenarios.subscribing import SubscribingScenarios
+from tests.support.python_client import python_client
+from tests.support.sdk import MakeClient
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def make_client() -> MakeClient:
+    """The SDK under test."""
+    return python_client
+
+
+class TestConnecting(ConnectingScenarios):
+    """See the scenarios."""
+
+
+class TestSubscribing(SubscribingScenarios):
+    """See the scenarios."""
+
+
+class TestSpeaking(SpeakingScenarios):
+    """See the scenarios."""
+
+
+class TestServerSide(ServerSideScenarios):
+    """See the scenarios."""
+
+
+class TestRecovery(RecoveryScenarios):
+    """See the scenarios."""
+
+
+class TestClock(ClockScenarios):
+    """See the scenarios."""
+
+
+class TestRestart(RestartScenarios):
+    """See the scenarios."""
