@@ -1,0 +1,69 @@
+"""Every key of the Redis engine, in one place: its name, its type, when it goes, and who removes it.
+
+A key carries its partition in a hash tag, so that a script's keys share one slot of a
+Cluster; ``tag`` is always the text between the braces. Knows no connection.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+CONTROL_TAG = "ctl"
+"""Tag of what belongs to no channel and no user: nodes, control requests, schema."""
+
+
+def partition_of(key_text: str, partitions: int) -> int:
+    """Partition of a channel (or of a user, where the key is a user's): crc32 of its UTF-8 bytes."""
+    return zlib.crc32(key_text.encode()) % partitions
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Names of keys and of Pub/Sub channels for one prefix and one number of partitions."""
+
+    prefix: str
+    partitions: int
+
+    def tag_of(self, key_text: str) -> str:
+        """Tag of the partition of ``key_text``, for example ``p12``."""
+        return f"p{zlib.crc32(key_text.encode()) % self.partitions}"
+
+    @property
+    def partition_tags(self) -> list[str]:
+        """Tags of all partitions, without that of the control keys."""
+        return [f"p{number}" for number in range(self.partitions)]
+
+    # connections
+
+    def term(self, tag: str) -> str:
+        """Hash ``run``, ``term``: which reign of a primary served the partition last, counted.
+
+        Never expires: without it an offset could be used twice. Written by ``adopt.lua``.
+        """
+        return f"{self.prefix}{{{tag}}}:term"
+
+    def probe(self, tag: str, node_id: str) -> str:
+        """String, and the Pub/Sub channel of the same name, by which a node probes its link.
+
+        Expires by itself a minute after the last probe.
+        """
+        return f"{self.prefix}{{{tag}}}:probe:{node_id}"
+
+    # streams
+
+    def log(self, tag: str, channel: str) -> str:
+        """Stream of kept publications, ids ``<offset>-0``. Expires the policy's ttl after the last append."""
+        return f"{self.prefix}{{{tag}}}:log:{channel}"
+
+    def meta(self, tag: str, channel: str) -> str:
+        """Hash with epoch and top offset of a channel, the only place of them. Expires after the log."""
+        return f"{self.prefix}{{{tag}}}:meta:{channel}"
+
+    def idempotency(self, tag: str, channel: str, key: str) -> str:
+        """String: the answer that the first publish with this key got. Expires with the key's ttl."""
+        return f"{self.prefix}{{{tag}}}:idem:{channel}:{key}"
+
+    def fanout(self, tag: str, channel: str) -> str:
+        """Pub/Sub channel (no key) by which nodes hear publications, joins and leaves of a channel."""
+        return f"{self.prefix}{{{tag}}}:ch:{channel}"
