@@ -16,7 +16,12 @@ class Script:
     sha: str
 
 
-def load_script(name: str) -> Script:
-    """The script ``scripts/<name>.lua``. Reads a file: call it once, when a module is imported."""
-    text = files("hub.engine.redis").joinpath("scripts", f"{name}.lua").read_text("utf-8")
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+def load_script(*parts: str) -> Script:
+    """The script made of ``scripts/<part>.lua``, one after the other, named after the last.
+
+    The earlier parts hold what several scripts share. Reads files: call it once, when a
+    module is imported.
+    """
+    folder = files("hub.engine.redis").joinpath("scripts")
+    text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
+    return Script(parts[-1], text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
