@@ -67,3 +67,66 @@ class Keys:
     def fanout(self, tag: str, channel: str) -> str:
         """Pub/Sub channel (no key) by which nodes hear publications, joins and leaves of a channel."""
         return f"{self.prefix}{{{tag}}}:ch:{channel}"
+
+    # presence
+
+    def presence(self, tag: str, channel: str) -> str:
+        """Hash client -> entry (lease, user, infos): who is in a channel.
+
+        Never expires: an entry is removed by the node that added it, or by any node's janitor
+        once the lease that owns it is gone; the last one takes the key with it.
+        """
+        return f"{self.prefix}{{{tag}}}:presence:{channel}"
+
+    def presence_users(self, tag: str, channel: str) -> str:
+        """Hash user -> number of connections in a channel. Never expires; goes with :meth:`presence`."""
+        return f"{self.prefix}{{{tag}}}:users:{channel}"
+
+    def owned(self, tag: str, lease: str) -> str:
+        """Set of ``client\\nchannel``: entries of presence that a lease owns in this partition.
+
+        Never expires; goes with the entries, hence with the lease at the latest.
+        """
+        return f"{self.prefix}{{{tag}}}:owned:{lease}"
+
+    def owners(self, tag: str) -> str:
+        """Set of the leases that own anything in this partition. Never expires; removed as :meth:`owned`."""
+        return f"{self.prefix}{{{tag}}}:owners"
+
+    # nodes
+
+    @property
+    def nodes(self) -> str:
+        """Sorted set lease -> its end in ms: who lives.
+
+        Never expires: an expired lease is taken out by any node that looks at the leases.
+        """
+        return f"{self.prefix}{{{CONTROL_TAG}}}:nodes"
+
+    @property
+    def node_info(self) -> str:
+        """Hash lease -> description of its node, JSON. Never expires; goes with the lease."""
+        return f"{self.prefix}{{{CONTROL_TAG}}}:node-info"
+
+    @property
+    def grace(self) -> str:
+        """String, ms: until then no lease is taken out, since all ran out at once. Expires soon after."""
+        return f"{self.prefix}{{{CONTROL_TAG}}}:grace"
+
+    @property
+    def control(self) -> str:
+        """Pub/Sub channel (no key) by which a node asks all nodes."""
+        return f"{self.prefix}{{{CONTROL_TAG}}}:control"
+
+    def reply(self, node_id: str) -> str:
+        """Pub/Sub channel (no key) by which a node gets answers."""
+        return f"{self.prefix}{{{CONTROL_TAG}}}:reply:{node_id}"
+
+    @property
+    def schema(self) -> str:
+        """Hash ``schema``, ``partitions``, ``policy``, ``options``, ``most_partitions``.
+
+        What all who use these keys must agree on. Never expires; replaced by the first hub that
+        starts while no other lives.
+        """
+        return f"{self.prefix}{{{CONTROL_TAG}}}:schema"
