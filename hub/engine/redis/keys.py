@@ -61,8 +61,15 @@ class Keys:
         return f"{self.prefix}{{{tag}}}:meta:{channel}"
 
     def idempotency(self, tag: str, channel: str, key: str) -> str:
-        """String: the answer that the first publish with this key got. Expires with the key's ttl."""
-        return f"{self.prefix}{{{tag}}}:idem:{channel}:{key}"
+        """String: the answer that the first publish with this key got. Expires with the key's ttl.
+
+        The length keeps channel ``a`` with key ``b:c`` apart from channel ``a:b`` with key ``c``.
+        """
+        return f"{self.prefix}{{{tag}}}:idem:{len(channel)}:{channel}:{key}"
+
+    def version(self, tag: str, channel: str, version_epoch: str) -> str:
+        """String: the greatest version published in the channel. Expires the policy's meta_ttl after it."""
+        return f"{self.prefix}{{{tag}}}:version:{len(channel)}:{channel}:{version_epoch}"
 
     def fanout(self, tag: str, channel: str) -> str:
         """Pub/Sub channel (no key) by which nodes hear publications, joins and leaves of a channel."""
