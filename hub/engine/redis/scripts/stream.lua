@@ -1,56 +1,43 @@
--- What a stream is: put in front of every script that touches one.
+-- What a stream is: put in front of every script that touches one, behind clock.lua.
 --
 -- meta (hash): birth   random text, new with every new stream
 --              term    the partition's term when the stream was last used
 --              offset  of the newest publication, kept or not
---              until   ms; the stream is forgotten then, and the key expires
---              kept    ms; nothing that was appended is kept beyond, and the log expires
--- log (stream): id is <offset>-0; t appended at (ms), l life (s), e envelope
+--              until   ms; then the stream is forgotten, and the key expires
+-- log (stream): id is <offset>-0; t appended at (ms), l life (s), e envelope;
+--              the key expires with the newest of them
 --
 -- The epoch is <birth>-<term>. A new term means that Redis was started anew or another
 -- server took over, perhaps without the newest publications: the offset leaps, so that
 -- none is ever used twice, and the epoch changes, so that nobody takes the rest for all.
 --
--- Logical times are fields because keys expire by the server's clock alone, while a
--- script may be given another one.
+-- "until" is a field because keys expire by the server's clock alone, while a script may be
+-- given another one. It is set a little late and moved only when it must be, so that
+-- looking at a stream writes nothing, and publishing writes the offset alone.
 
 local OFFSET_LEAP = 1000000
 local READ_BATCH = 64
-
--- Milliseconds of the server, unless the caller brings its own.
-local function now_ms_from(given)
-  if given ~= '' then
-    return tonumber(given)
-  end
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
--- Lua's own conversion writes large numbers as 1e+15.
-local function decimal(number)
-  return string.format('%.0f', number)
-end
+local LATE_SHARE = 1 / 64
 
 -- The stream as it is now; begins it with the birth given where there is none.
 local function open_stream(term_key, meta_key, log_key, now_ms, birth)
   local term = redis.call('HGET', term_key, 'term') or '1'
-  local meta = redis.call('HMGET', meta_key, 'birth', 'term', 'offset', 'until', 'kept')
+  local meta = redis.call('HMGET', meta_key, 'birth', 'term', 'offset', 'until')
   if not meta[1] or now_ms >= tonumber(meta[4]) then
     -- A log without meta has offsets that the new stream will use again.
     redis.call('DEL', log_key)
-    return { birth = birth, term = term, offset = 0, until_ms = 0, kept_ms = 0, is_new = true }
+    return { birth = birth, term = term, offset = 0, until_ms = 0, is_changed = true }
   end
   local stream = {
     birth = meta[1],
     term = meta[2],
     offset = tonumber(meta[3]),
     until_ms = tonumber(meta[4]),
-    kept_ms = tonumber(meta[5]),
   }
   if stream.term ~= term then
     stream.term = term
     stream.offset = stream.offset + OFFSET_LEAP
-    stream.is_new = true
+    stream.is_changed = true
   end
   return stream
 end
@@ -61,24 +48,28 @@ end
 
 -- Write the stream back; it lives on for at least life_s from now.
 local function keep_stream(meta_key, stream, now_ms, life_s)
-  stream.until_ms = math.max(stream.until_ms, now_ms + life_s * 1000)
-  if stream.is_new then
-    redis.call('HSET', meta_key, 'birth', stream.birth, 'term', stream.term,
-      'offset', decimal(stream.offset), 'until', decimal(stream.until_ms), 'kept', decimal(stream.kept_ms))
-  else
-    redis.call('HSET', meta_key,
-      'offset', decimal(stream.offset), 'until', decimal(stream.until_ms), 'kept', decimal(stream.kept_ms))
+  local life_ms = life_s * 1000
+  if stream.until_ms < now_ms + life_ms then
+    stream.until_ms = now_ms + life_ms + math.floor(life_ms * LATE_SHARE)
+    stream.is_changed = true
   end
-  redis.call('PEXPIREAT', meta_key, decimal(stream.until_ms))
+  if stream.is_changed then
+    local until_text = decimal(stream.until_ms)
+    redis.call('HSET', meta_key, 'birth', stream.birth, 'term', stream.term,
+      'offset', decimal(stream.offset), 'until', until_text)
+    redis.call('PEXPIREAT', meta_key, until_text)
+  elseif stream.has_grown then
+    redis.call('HSET', meta_key, 'offset', decimal(stream.offset))
+  end
 end
 
--- Append, and let go what is more than size.
+-- Append, and let go what is more than size. The stream has yet to be kept.
 local function append(log_key, stream, now_ms, envelope, size, ttl_s)
   stream.offset = stream.offset + 1
-  stream.kept_ms = math.max(stream.kept_ms, now_ms + ttl_s * 1000)
+  stream.has_grown = true
   redis.call('XADD', log_key, 'MAXLEN', size, decimal(stream.offset) .. '-0',
     't', decimal(now_ms), 'l', ttl_s, 'e', envelope)
-  redis.call('PEXPIREAT', log_key, decimal(stream.kept_ms))
+  redis.call('PEXPIREAT', log_key, decimal(now_ms + ttl_s * 1000))
 end
 
 local function is_over(entry, now_ms)
@@ -105,4 +96,3 @@ local function drop_expired(log_key, now_ms)
   redis.call('DEL', log_key)
   return nil
 end
-
