@@ -76,6 +76,8 @@ class Stream:
             return self._items
         # Offsets are consecutive, so the place is known without a search.
         skip = max(0, wanted.since.offset - self._items[0].offset + 1)
+        # Clients may name any 64-bit offset, and islice takes only what a list could hold.
+        skip = min(skip, len(self._items))
         return islice(self._items, skip, None)
 
     def _backward(self, wanted: HistoryFilter) -> Iterable[Publication]:
