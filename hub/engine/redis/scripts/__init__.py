@@ -22,6 +22,6 @@ def load_script(*parts: str) -> Script:
     The earlier parts hold what several scripts share. Reads files: call it once, when a
     module is imported.
     """
-    folder = files("hub.engine.redis").joinpath("scripts")
+    folder = files(__name__)
     text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
     return Script(parts[-1], text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
