@@ -30,6 +30,10 @@ def find_contradictions(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             ("ping", "pong_timeout_s"), "should be less than ping.interval_s", (("ping", "interval_s"),)
         )
+    if settings.redis.lease_renew_s >= settings.redis.lease_s:
+        yield Finding(
+            ("redis", "lease_renew_s"), "should be less than redis.lease_s", (("redis", "lease_s"),)
+        )
 
 
 def find_obstacles(settings: Settings) -> Iterator[Finding]:
@@ -44,12 +48,12 @@ def find_obstacles(settings: Settings) -> Iterator[Finding]:
         )
     if not insecure.short_secrets:
         yield from check_secret_lengths(settings)
-    if settings.chosen_engine == "redis":
-        path: Path = ("engine",) if settings.engine == "redis" else ("redis", "url")
+    if settings.engine == "redis" and settings.redis.url is None:
         yield Finding(
-            path,
-            "asks for the redis engine, which comes with a later version; "
-            "unset it, or choose the memory engine with HUB_ENGINE=memory",
+            ("redis", "url"),
+            "the redis engine needs the address of Redis: set HUB_REDIS__URL (or redis.url in the settings "
+            "file), or choose the memory engine",
+            missing=True,
         )
     if (insecure.client or insecure.api) and not insecure.allow_public_bind:
         switches = " and ".join(f"insecure.{name}" for name in ("client", "api") if getattr(insecure, name))

@@ -14,8 +14,30 @@ class RedisSettings(Section):
 
     url: Secret | None = None
     """Address of Redis. Setting it chooses the `redis` engine. `REDIS_URL` stands in for it."""
-    prefix: str = Field(default="hub:", min_length=1)
+    prefix: str = Field(default="hub:", min_length=1, pattern=r"^[^{}]+$")
     """What every key of the hub begins with."""
+    command_timeout_s: float = Field(default=5, gt=0)
+    """Seconds for one command, after which whoever asked gets a temporary error."""
+    connect_timeout_s: float = Field(default=3, gt=0)
+    """Seconds to reach a Redis server."""
+    probe_interval_s: float = Field(default=1, gt=0)
+    """Seconds between two probes of the link that brings publications."""
+    probe_timeout_s: float = Field(default=3, gt=0)
+    """Seconds after which a link that did not bring its probe is replaced."""
+    lease_s: float = Field(default=10, gt=0)
+    """Seconds after which a node that was not heard of counts as gone, with all of its presence."""
+    lease_renew_s: float = Field(default=3, gt=0)
+    """Seconds between two renewals of the lease; must be less than `lease_s`."""
+    replace_policy: bool = False
+    """Take over the namespaces of this configuration although nodes with other ones still run: \
+for a change of namespaces without downtime."""
+
+
+class RecoverySettings(Section):
+    """How lost publications are looked for between a node and its engine."""
+
+    check_interval_s: float = Field(default=40, gt=0)
+    """Seconds of one slow round over the positions of all channels."""
 
 
 class NodeSettings(Section):

@@ -12,7 +12,7 @@ from config.auth import AuthSettings
 from config.channels import ChannelsSettings
 from config.limits import ExpirySettings, LimitsSettings, PingSettings
 from config.listeners import HttpSettings, InsecureSettings, InternalSettings, WebSocketSettings
-from config.process import LogSettings, NodeSettings, RedisSettings, ShutdownSettings
+from config.process import LogSettings, NodeSettings, RecoverySettings, RedisSettings, ShutdownSettings
 
 Engine = Literal["memory", "redis"]
 
@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     expiry: ExpirySettings = ExpirySettings()
     insecure: InsecureSettings = InsecureSettings()
     redis: RedisSettings = RedisSettings()
+    recovery: RecoverySettings = RecoverySettings()
     node: NodeSettings = NodeSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     log: LogSettings = LogSettings()

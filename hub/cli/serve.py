@@ -47,9 +47,9 @@ def serve(
         settings = loaded.settings
         if processes > 1:
             raise CommandFailed(
-                "several processes cannot share the memory engine: each would be a world of its own, with "
-                "subscribers and history that the others know nothing of. Serve one process; more need the "
-                "Redis engine, which comes with a later version",
+                "one command serves one process. On the memory engine more would each be a world of its own, "
+                "with subscribers and history that the others know nothing of; with the Redis engine, start "
+                "as many hubs as you like, each on its own port behind a load balancer",
                 exit_code=WRONG_USAGE,
             )
 
@@ -90,13 +90,13 @@ def worker(
     config: ConfigFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Deliver beside the hub. Needs the Redis engine; refused on the memory engine."""
+    """Deliver beside the hub. Nothing to deliver in this version."""
     with failures_reported(as_json=as_json):
         if config is not None and not Path(config).is_file():
             raise CommandFailed("the settings file does not exist", exit_code=WRONG_USAGE)
         raise CommandFailed(
             "there is no separate worker on the memory engine: its state lives inside the one process that "
-            "`hub serve` runs, where no second process can see it. A worker of its own needs the Redis "
-            "engine, which comes with a later version",
+            "`hub serve` runs, where no second process can see it. With the Redis engine there is nothing "
+            "for it to do yet: delivery to phones that are away comes with a later version",
             exit_code=WRONG_USAGE,
         )

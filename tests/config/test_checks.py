@@ -140,11 +140,11 @@ def test_hub_that_can_let_somebody_in_can_be_served(sections: dict[str, Any]) ->
     assert obstacles(**sections) == []
 
 
-def test_redis_engine_is_refused_by_name() -> None:
-    """Whether asked for by its name or by a URL; an explicit memory engine wins over the URL."""
+def test_redis_engine_needs_an_address() -> None:
+    """A URL alone chooses it; its name alone is not enough."""
     auth = {"secret": SECRET}
-    assert obstacles(auth=auth, engine="redis") == ["engine"]
-    assert obstacles(auth=auth, redis={"url": "redis://cache"}) == ["redis.url"]
+    assert obstacles(auth=auth, engine="redis") == ["redis.url"]
+    assert obstacles(auth=auth, redis={"url": "redis://cache"}) == []
     assert obstacles(auth=auth, redis={"url": "redis://cache"}, engine="memory") == []
 
 

@@ -38,12 +38,22 @@ def test_short_secret_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["REDIS_URL", "HUB_REDIS__URL"])
-def test_redis_is_refused_by_this_version(tmp_path: Path, variable: str) -> None:
-    """With the variable that asked for it, and without its password."""
-    done = run_hub("serve", cwd=tmp_path, env=SECRET | {variable: "redis://:hunter2@cache/0"})
+def test_redis_that_does_not_answer_is_named_without_its_password(tmp_path: Path, variable: str) -> None:
+    """A hub without its engine does not start."""
+    url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
+    env = SECRET | {variable: url, "HUB_HTTP__PORT": "0"}
+    done = run_hub("serve", cwd=tmp_path, env=env)
+    assert done.code == 1
+    assert "Redis" in done.err
+    assert "hunter2" not in done.err + done.out
+
+
+@pytest.mark.parametrize("url", ["http://cache", "redis+sentinel://cache", "nonsense"])
+def test_an_address_that_is_none_of_redis_is_a_mistake_in_the_settings(tmp_path: Path, url: str) -> None:
+    """Named by where it was written."""
+    done = run_hub("serve", cwd=tmp_path, env=SECRET | {"HUB_REDIS__URL": url})
     assert done.code == 2
-    assert f"{variable}: redis.url: asks for the redis engine" in done.err
-    assert "hunter2" not in done.err
+    assert "HUB_REDIS__URL: redis.url" in done.err
 
 
 def test_several_processes_are_refused(tmp_path: Path) -> None:
