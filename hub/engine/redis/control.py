@@ -7,7 +7,6 @@ is never carried out twice. Knows neither what is asked nor what is answered.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Collection, Coroutine
@@ -27,6 +26,7 @@ from hub.engine.redis.control_wire import (
     decode_question,
     encode_part,
     encode_question,
+    piece_count,
 )
 from hub.engine.redis.keys import CONTROL_TAG, Keys
 from hub.engine.redis.leases import NodeLeases
@@ -229,24 +229,20 @@ class RedisControl:
 
     async def _send_answer(self, question: Question, answer: Answer) -> None:
         replies = self._keys.reply(question.sender)
+        count = piece_count(answer)
         sent_bytes = 0
-        pieces = cut(answer)
-        piece: dict[str, Any] | None = next(pieces)
-        for index in itertools.count():
-            following = next(pieces, None)
-            count = index + 1 if following is None else 0
-            message = encode_part(AnswerPart(question.id, self._node, index, count, piece or {}))
+        for index, piece in enumerate(cut(answer)):
+            message = encode_part(AnswerPart(question.id, self._node, index, count, piece))
             sent_bytes += len(message)
             if sent_bytes > MAX_ANSWER_BYTES:
+                log.warning("an answer to a control request is too long and was refused")
                 refusal = error_answer(LIMIT_EXCEEDED)
-                message = encode_part(AnswerPart(question.id, self._node, index, index + 1, refusal))
-                following = None
+                last = AnswerPart(question.id, self._node, index, index + 1, refusal)
+                await self._publish(replies, encode_part(last))
+                return
             if count == 1 and len(message) <= _REMEMBER_ANSWER_BYTES:
                 self._known[question.id] = message
             await self._publish(replies, message)
-            if following is None:
-                return
-            piece = following
 
     async def _send_again(self, question: Question, message: bytes) -> None:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -45,7 +45,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class AnswerPart:
-    """Part ``index`` of the ``count`` that make up a node's answer; 0 while the count is unknown."""
+    """Part ``index``, from 0, of the ``count`` that make up a node's answer."""
 
     id: str
     node: str
@@ -93,15 +93,24 @@ def decode_part(message: bytes) -> AnswerPart:
         raise MalformedControl("a control answer cannot be read") from error
 
 
-def cut(answer: Answer, items_per_part: int = ITEMS_PER_PART) -> Iterator[dict[str, Any]]:
+def _is_long(value: Any) -> bool:
+    return isinstance(value, Mapping) and len(value) > ITEMS_PER_PART
+
+
+def piece_count(answer: Answer) -> int:
+    """How many pieces :func:`cut` makes."""
+    return 1 + sum(-(-len(value) // ITEMS_PER_PART) for value in answer.values() if _is_long(value))
+
+
+def cut(answer: Answer) -> Iterator[dict[str, Any]]:
     """The answer in pieces that :func:`joined` puts together again; at least one."""
     rest: dict[str, Any] = {}
     for key, value in answer.items():
-        if not isinstance(value, Mapping) or len(value) <= items_per_part:
+        if not _is_long(value):
             rest[key] = value
             continue
         remaining = iter(value.items())
-        while piece := dict(islice(remaining, items_per_part)):
+        while piece := dict(islice(remaining, ITEMS_PER_PART)):
             yield {key: piece}
     yield rest
 
@@ -109,22 +118,20 @@ def cut(answer: Answer, items_per_part: int = ITEMS_PER_PART) -> Iterator[dict[s
 class PartialAnswer:
     """The parts of one node's answer, as they come; doubled ones do no harm."""
 
-    __slots__ = ("_count", "_parts")
+    __slots__ = ("_parts",)
 
     def __init__(self) -> None:
         self._parts: dict[int, Mapping[str, Any]] = {}
-        self._count = 0
 
     def add(self, part: AnswerPart) -> dict[str, Any] | None:
         """The whole answer, once nothing is missing."""
         self._parts[part.index] = part.body
-        self._count = part.count or self._count
-        if not self._count or len(self._parts) < self._count:
+        if len(self._parts) < part.count:
             return None
         return joined(self._parts[index] for index in sorted(self._parts))
 
 
-def joined(pieces: Iterator[Mapping[str, Any]]) -> dict[str, Any]:
+def joined(pieces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """What :func:`cut` took apart."""
     whole: dict[str, Any] = {}
     for piece in pieces:

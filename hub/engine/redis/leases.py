@@ -29,7 +29,7 @@ LIVE_NODES_MAX_AGE_S = 1.0
 _RETRY_AFTER_S = 1.0
 _GIVE_BACK_WITHIN_S = 1.0
 
-_RENEW = load_script("clock", "lease_renew")
+_RENEW = load_script("clock", "lease", "lease_renew")
 _SURVEY = load_script("clock", "lease_survey")
 _DROP = load_script("lease_drop")
 
@@ -99,6 +99,16 @@ class NodeLeases:
             raise EngineUnavailable("this node holds no lease")
         return self._held
 
+    @property
+    def next_name(self) -> str:
+        """The name of the lease that is taken next: at start, and after a loss."""
+        return f"{self.node_id}/{self._count + 1}"
+
+    @property
+    def lease_s(self) -> float:
+        """How long a lease lasts that is not renewed."""
+        return self._options.lease_s
+
     def on_lost(self, callback: Callable[[], None]) -> None:
         """Call back after a lost lease was replaced; :attr:`current` is the new one then."""
         self._on_lost.append(callback)
@@ -109,7 +119,7 @@ class NodeLeases:
         Raises:
             EngineUnavailable: when Redis did not grant it.
         """
-        await self._renew()
+        await self.renew()
         self._renewer = asyncio.create_task(self._renew_forever(), name="node lease")
 
     async def stop(self) -> None:
@@ -179,7 +189,7 @@ class NodeLeases:
             await asyncio.sleep(pause_s)
             try:
                 async with asyncio.timeout(self._options.renew_s):
-                    await self._renew()
+                    await self.renew()
             except (EngineUnavailable, TimeoutError):
                 log.warning("the node's lease could not be renewed; trying again")
                 # Well before the lease ends.
@@ -190,17 +200,22 @@ class NodeLeases:
             else:
                 pause_s = self._options.renew_s
 
-    async def _renew(self) -> None:
-        next_lease = f"{self.node_id}/{self._count + 1}"
+    async def renew(self) -> None:
+        """Extend the lease, or take a new one where it is lost.
+
+        Raises:
+            EngineUnavailable: it is unknown whether that was done; it may be done again.
+        """
+        next_name = self.next_name
         held = await self._commands.run(
             CONTROL_TAG,
             _RENEW,
             [self._keys.nodes, self._keys.node_info, self._keys.grace],
-            [self._held, next_lease, round(self._options.lease_s * 1000), self._description, ""],
+            [self._held, next_name, round(self._options.lease_s * 1000), self._description, ""],
         )
         if held:
             return
-        was_held, self._held = self._held, next_lease
+        was_held, self._held = self._held, next_name
         self._count += 1
         if was_held:
             log.warning("the node's lease was lost; it holds a new one now")

@@ -15,6 +15,7 @@ import orjson
 
 from hub.engine.redis.commands import Commands
 from hub.engine.redis.keys import CONTROL_TAG, Keys
+from hub.engine.redis.leases import NodeLeases
 from hub.engine.redis.scripts import load_script
 from hub.errors import EngineUnavailable
 
@@ -28,7 +29,7 @@ Options that have their default are best left out: then a hub that knows a new o
 agrees with one that does not.
 """
 
-_CLAIM = load_script("clock", "schema_claim")
+_CLAIM = load_script("clock", "lease", "schema_claim")
 
 
 class SchemaMismatch(ValueError):
@@ -58,31 +59,45 @@ def policy_hash(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-async def claim(
-    commands: Commands,
-    keys: Keys,
-    namespaces: Policy,
-    *,
-    lease: str = "",
-    replace_policy: bool = False,
+async def join_hubs(
+    commands: Commands, keys: Keys, namespaces: Policy, leases: NodeLeases, *, replace_policy: bool = False
 ) -> Agreement:
-    """Agree with the living nodes, or decide where there are none.
+    """Agree with the living nodes, or decide where there are none, before ``leases`` is started.
 
-    A hub calls this before it takes its first lease, and again with its ``lease`` when a
-    loss showed that Redis may have been emptied. ``replace_policy`` lets this hub's policy
-    take the place of another one although nodes with that one live.
+    The first lease is taken in the same step. ``replace_policy`` lets this hub's policy take
+    the place of another one although nodes with that one live.
 
     Raises:
-        SchemaMismatch: living nodes do otherwise.
+        SchemaMismatch: living nodes do otherwise; nothing was changed.
         EngineUnavailable: Redis did not answer.
     """
+    length_ms = str(round(leases.lease_s * 1000))
+    return await _claim(commands, keys, namespaces, leases.next_name, length_ms, replace_policy)
+
+
+async def renew_agreement(
+    commands: Commands, keys: Keys, namespaces: Policy, leases: NodeLeases
+) -> Agreement:
+    """Write it again after a lost lease showed that Redis may have been emptied.
+
+    Raises:
+        SchemaMismatch: other nodes agreed on something else meanwhile; nothing was changed.
+        EngineUnavailable: Redis did not answer.
+    """
+    return await _claim(commands, keys, namespaces, leases.current, "", False)
+
+
+async def _claim(
+    commands: Commands, keys: Keys, namespaces: Policy, lease: str, length_ms: str, replace_policy: bool
+) -> Agreement:
     text = policy_text(namespaces)
     wanted = Agreement(SCHEMA, keys.partitions, policy_hash(text), namespaces, keys.partitions)
+    replace = "replace" if replace_policy else ""
     verdict, others, *fields = await commands.run(
         CONTROL_TAG,
         _CLAIM,
-        [keys.schema, keys.nodes],
-        [SCHEMA, keys.partitions, wanted.policy, text, lease, "replace" if replace_policy else "", ""],
+        [keys.schema, keys.nodes, keys.grace],
+        [SCHEMA, keys.partitions, wanted.policy, text, lease, replace, "", length_ms],
     )
     held = _agreement(fields)
     if held is None:

@@ -7,20 +7,11 @@
 -- Gives 1 when the lease was held, 0 when the next name was taken.
 
 local now = now_ms_from(ARGV[5])
-local length = tonumber(ARGV[3])
-
--- When no lease at all was renewed in time, it was Redis that was away, or everything was: nobody
--- may be buried before everybody had one lease's time to come back.
-local newest = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-if not newest[2] or tonumber(newest[2]) <= now then
-  redis.call('SET', KEYS[3], decimal(now + length), 'PX', length * 2)
-end
-
 local lease = ARGV[1]
 local held = lease ~= '' and redis.call('ZSCORE', KEYS[1], lease)
 if not held then
   lease = ARGV[2]
 end
-redis.call('ZADD', KEYS[1], decimal(now + length), lease)
+hold_lease(KEYS[1], KEYS[3], lease, tonumber(ARGV[3]), now)
 redis.call('HSET', KEYS[2], lease, ARGV[4])
 return held and 1 or 0
