@@ -29,7 +29,7 @@ Argument = str | bytes | int
 
 _FIRST_PAUSE_S = 0.02
 _MOST_PAUSE_S = 0.5
-_REDIRECTIONS_AT_ONCE = 5
+_REPEATS_AT_ONCE = 5
 
 
 class CommandRefused(HubError):
@@ -192,13 +192,10 @@ class Commands:
         except EngineUnavailable as error:
             ask.fail(error)
 
-    def _try_again(self, ask: Ask, why: str, *, at_once: bool = False) -> None:
+    def _try_again(self, ask: Ask, why: str) -> None:
         """Send it once more, after a pause that grows; fail it when its time is over."""
         loop = asyncio.get_running_loop()
         ask.tries += 1
-        if at_once and ask.tries <= _REDIRECTIONS_AT_ONCE:
-            self._resubmit(ask)
-            return
         pause_s = min(_FIRST_PAUSE_S * 2.0 ** min(ask.tries, 20), _MOST_PAUSE_S) * random.uniform(0.5, 1.0)
         if loop.time() + pause_s >= ask.deadline_s:
             ask.fail(EngineUnavailable(f"Redis is of no use now: {why}"))
@@ -212,18 +209,23 @@ class Commands:
     def on_refused(self, primary: Primary, pipeline: Pipeline, ask: Ask, error: Exception) -> None:
         ask.asking = False
         match verdict_of(error):
-            case Verdict.LOAD_SCRIPT if ask.script is not None:
+            case Verdict.LOAD_SCRIPT if ask.script is not None and ask.tries < _REPEATS_AT_ONCE:
+                ask.tries += 1
                 pipeline.forget_script(ask.script.sha)
-                self._try_again(ask, reason_of(error), at_once=True)
+                self._resubmit(ask)
             case (Verdict.GO_THERE | Verdict.ASK_THERE) as verdict if self.topology.sharded:
                 slot, endpoint = redirection_of(error, primary.endpoint)
+                ask.tries += 1
                 if verdict is Verdict.ASK_THERE:
                     ask.asking = True
+                else:
+                    self.topology.moved(slot, endpoint)
+                    self.topology.refresh_soon()
+                if ask.tries <= _REPEATS_AT_ONCE:
                     self._submit_to(self._primary_at(endpoint), ask)
-                    return
-                self.topology.moved(slot, endpoint)
-                self.topology.refresh_soon()
-                self._try_again(ask, reason_of(error), at_once=True)
+                else:
+                    ask.asking = False
+                    self._try_again(ask, reason_of(error))
             case Verdict.WAIT:
                 self._try_again(ask, f"{primary.endpoint}: {reason_of(error)}")
             case Verdict.NOT_PRIMARY:

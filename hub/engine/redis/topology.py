@@ -44,6 +44,7 @@ class Topology(abc.ABC):
         self._listeners: list[Callable[[], None]] = []
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshed_at_s = -1.0
+        self._telling = False
 
     @abc.abstractmethod
     def endpoint_of(self, tag: str) -> Endpoint | None:
@@ -101,7 +102,14 @@ class Topology(abc.ABC):
         if changed:
             self._tell()
 
+    def _tell_soon(self) -> None:
+        """Slots that move come in swarms: one telling for all of one turn."""
+        if not self._telling:
+            self._telling = True
+            asyncio.get_running_loop().call_soon(self._tell)
+
     def _tell(self) -> None:
+        self._telling = False
         logger.info("Redis primaries are now %s", ", ".join(sorted(map(str, self.endpoints))))
         for listener in self._listeners:
             listener()
@@ -199,7 +207,7 @@ class ClusterTopology(Topology):
     def moved(self, slot: int, endpoint: Endpoint) -> None:
         if self._primaries.get(slot) != endpoint:
             self._primaries[slot] = endpoint
-            self._tell()
+            self._tell_soon()
 
     async def _learn(self) -> bool:
         reasons = []
