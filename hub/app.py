@@ -35,6 +35,7 @@ from hub.connection import (
 )
 from hub.engine import Engine
 from hub.engine.memory import memory_engine
+from hub.engine.redis import redis_engine
 from hub.errors import SHUTDOWN
 from hub.fanout import Turn
 from hub.metrics import Metrics, NopMetrics
@@ -55,15 +56,20 @@ _DISCONNECTS_PER_TURN = 500
 """Connections ended before other work gets a turn."""
 
 
-def build_engine(settings: Settings) -> Engine:
+def build_engine(settings: Settings, loaded: LoadedSettings | None, node_id: NodeId, name: str) -> Engine:
     """The engine that the settings name.
 
     Raises:
-        ValueError: for one that this version does not have.
+        SettingsError: for an address of Redis that is none.
     """
-    if settings.chosen_engine != "memory":
-        raise ValueError(f"this version has no {settings.chosen_engine} engine")
-    return memory_engine()
+    if settings.chosen_engine == "memory":
+        return memory_engine()
+    return redis_engine(
+        from_settings.redis_options(settings, loaded),
+        node_id,
+        namespaces=from_settings.channel_policy(settings),
+        description={"name": name, "version": hub.__version__},
+    )
 
 
 class Hub:
@@ -76,11 +82,14 @@ class Hub:
         metrics = metrics or NopMetrics()
         self._settings = settings
         self._draining = False
+        node_id = NodeId(secrets.token_hex(8))
+        name = settings.node.name or f"{socket.gethostname()}_{os.getpid()}"
         self.node = Node(
-            node_id=NodeId(secrets.token_hex(8)),
-            name=settings.node.name or f"{socket.gethostname()}_{os.getpid()}",
+            node_id=node_id,
+            name=name,
             version=hub.__version__,
-            engine=build_engine(settings),
+            engine=build_engine(settings, loaded, node_id, name),
+            healing=from_settings.healing_options(settings),
             rules=from_settings.channel_rules(settings),
             metrics=metrics,
         )
@@ -139,6 +148,9 @@ class Hub:
     def _accept(self, link: Link, upgrade: Upgrade) -> LinkEvents:
         if self._draining:
             raise Refused(503, "shutting down", RETRY_AFTER_S)
+        if not self.node.engine.health.answers:
+            # Those who are connected stay; a newcomer could be served nothing here.
+            raise Refused(503, "the engine does not answer", RETRY_AFTER_S)
         return Connection(self._services, link, upgrade)
 
     async def start(self) -> None:

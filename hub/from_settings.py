@@ -31,6 +31,8 @@ from hub.auth import (
 from hub.auth.jwks import JWKSSource
 from hub.channels import ChannelOptions, ChannelRules
 from hub.connection import ConnectionOptions
+from hub.engine.redis import RedisOptions
+from hub.node import HealingOptions
 from hub.protocol import JSONCodec, ProtobufCodec
 from hub.transport import ServerOptions, TlsFiles, TransportOptions, TrustedProxies
 
@@ -257,3 +259,45 @@ def internal_server_options(settings: Settings) -> ServerOptions | None:
     if internal.port is None:
         return None
     return ServerOptions(_transport_options(settings), host=internal.host, port=internal.port)
+
+
+def healing_options(settings: Settings) -> HealingOptions:
+    """How fast lost publications are looked for."""
+    return HealingOptions(check_interval_s=settings.recovery.check_interval_s)
+
+
+def redis_options(settings: Settings, loaded: LoadedSettings | None = None) -> RedisOptions:
+    """Where Redis is, and how the engine behaves.
+
+    Raises:
+        SettingsError: for an address that is none, named by where it was written.
+    """
+    redis = settings.redis
+    with named_in_settings(("redis", "url"), loaded):
+        return RedisOptions(
+            url=_text(redis.url),
+            prefix=redis.prefix,
+            partitions=settings.partitions,
+            lease_s=redis.lease_s,
+            lease_renew_s=redis.lease_renew_s,
+            probe_interval_s=redis.probe_interval_s,
+            probe_timeout_s=redis.probe_timeout_s,
+            command_timeout_s=redis.command_timeout_s,
+            connect_timeout_s=redis.connect_timeout_s,
+            replace_policy=redis.replace_policy,
+        )
+
+
+def channel_policy(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What all hubs and publishers on one Redis must agree on: options that are not the default, by namespace."""
+    channels = settings.channels
+    sections = {"": channels.without_namespace, **{each.name: each for each in channels.namespaces}}
+    standard = ChannelOptions()
+    return {
+        name: {
+            field.name: value
+            for field in fields(ChannelOptions)
+            if (value := getattr(channel_options(section), field.name)) != getattr(standard, field.name)
+        }
+        for name, section in sections.items()
+    }

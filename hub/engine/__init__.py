@@ -16,6 +16,11 @@ from hub.engine.presence import Presence
 class EngineHealth(Protocol):
     """Whether the engine answers."""
 
+    @property
+    def answers(self) -> bool:
+        """False while the engine is known to be away: what needs it would only fail. Costs nothing to ask."""
+        ...
+
     async def probe(self) -> None:
         """Return once the engine has answered through the path that publications take.
 
