@@ -51,11 +51,18 @@ class EventLog:
         self._taken: set[int] = set()
         self._arrived = asyncio.Event()
         self._ended = ""
+        self._follower: Callable[[str, Fields], None] | None = None
 
     def add(self, name: str, fields: Fields) -> None:
         """Note an event."""
         self._events.append(Event(name, fields))
         self._arrived.set()
+        if self._follower is not None:
+            self._follower(name, fields)
+
+    def follow(self, follower: Callable[[str, Fields], None] | None) -> None:
+        """Give each event from now on to ``follower`` as well, as it comes; None gives it to nobody."""
+        self._follower = follower
 
     def end(self, reason: str) -> None:
         """Nothing more will come: whoever waits fails at once, with ``reason``."""
