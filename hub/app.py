@@ -35,14 +35,16 @@ from hub.connection import (
 )
 from hub.engine import Engine
 from hub.engine.memory import memory_engine
-from hub.engine.redis import redis_engine
-from hub.errors import SHUTDOWN
+from hub.engine.redis import SchemaMismatch, redis_engine
+from hub.errors import SHUTDOWN, EngineUnavailable
 from hub.fanout import Turn
 from hub.metrics import Metrics, NopMetrics
 from hub.model import NodeId
 from hub.node import Node
 from hub.ops.health import HealthOptions, LoopWatch, Readiness, create_health
 from hub.transport.server import HubServer
+
+__all__ = ["EngineUnavailable", "Hub", "SchemaMismatch", "build_engine", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +213,8 @@ def run(
     Raises:
         SettingsError: when a key or another value turns out to be unusable.
         OSError: when a port cannot be had.
+        EngineUnavailable: when Redis cannot be reached.
+        SchemaMismatch: when living hubs use the same Redis in another way.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings, loaded, on_ready))

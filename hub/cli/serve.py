@@ -61,7 +61,7 @@ def serve(
             show(text, value, as_json=as_json)
 
         from config.logging import configure_logging
-        from hub.app import run
+        from hub.app import EngineUnavailable, SchemaMismatch, run
         from hub.cli.trial import try_settings
 
         try_settings(loaded)
@@ -70,6 +70,10 @@ def serve(
             code = run(settings, loaded=loaded, on_ready=announce)
         except OSError as error:
             raise CommandFailed(f"the hub cannot start: {_reason(error, settings)}") from None
+        except EngineUnavailable as error:
+            raise CommandFailed(f"the hub cannot start without Redis: {error.detail}") from None
+        except SchemaMismatch as error:
+            raise CommandFailed(str(error), exit_code=WRONG_USAGE) from None
     raise typer.Exit(code)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import run_hub
+from tests.support.processes import free_port
 
 SECRET = {"HUB_AUTH__SECRET": "a-secret-that-is-long-enough-for-any-hmac"}
 
