@@ -1,20 +1,41 @@
-"""Real Redis servers for the tests of this room."""
+"""Real Redis for the tests of this room: one server and one Cluster for all of them, emptied for each."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
+import redis
 
 from hub.engine.redis.options import RedisOptions
-from tests.support.processes import free_port, running
+from tests.support.redis_server import RedisCluster, RedisServer, redis_cluster, redis_server
 
 
-@pytest.fixture
-async def redis_options(tmp_path: Path) -> AsyncIterator[RedisOptions]:
-    """An empty Redis of this test's own."""
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(tmp_path)]
-    async with running(command, log_path=tmp_path / "redis.log", port=port):
-        yield RedisOptions(f"redis://127.0.0.1:{port}", partitions=4)
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
+    """A server that nobody may stop."""
+    async with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisCluster]:
+    """Three primaries that nobody may stop."""
+    async with redis_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["standalone", "cluster"])
+def redis_options(request: pytest.FixtureRequest) -> RedisOptions:
+    """An empty Redis of either kind."""
+    if request.param == "cluster":
+        cluster: RedisCluster = request.getfixturevalue("shared_cluster")
+        servers, url = cluster.servers, cluster.url
+    else:
+        server: RedisServer = request.getfixturevalue("shared_server")
+        servers, url = [server], server.url
+    for each in servers:
+        with redis.Redis(port=each.port) as client:
+            client.flushall()
+    return RedisOptions(url, partitions=4)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from hub.engine.redis.commands import Commands
@@ -39,13 +38,13 @@ class NodeParts:
         await self.commands.call(CONTROL_TAG, "ZADD", self.keys.nodes, 1, lease)
 
     async def names(self) -> set[str]:
-        """Every key of presence, without the prefix."""
+        """Every key of presence, without prefix and tag."""
         found: set[str] = set()
         for tag in self.keys.partition_tags:
             start = f"{self.options.prefix}{{{tag}}}:"
             for name in await self.commands.call(tag, "KEYS", f"{start}*"):
                 found.add(name.decode().removeprefix(start))
-        return {name for name in found if not name.startswith("term")}
+        return {name for name in found if not name.startswith(("term", "probe"))}
 
 
 @contextlib.asynccontextmanager
@@ -82,14 +81,3 @@ async def running_node(
 def member(client: str, user: str = "ann") -> ClientInfo:
     """Somebody in a channel."""
     return ClientInfo(user, client, b'{"name":"Ann"}', None)
-
-
-async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 5.0) -> None:
-    """Return once Redis gives the answer that is waited for.
-
-    Raises:
-        TimeoutError: when it does not in time.
-    """
-    async with asyncio.timeout(timeout_s):
-        while not await condition():  # noqa: ASYNC110 - Redis tells nobody
-            await asyncio.sleep(0.01)

@@ -8,7 +8,8 @@ from hub.engine.redis.keys import CONTROL_TAG
 from hub.engine.redis.leases import LeaseOptions
 from hub.engine.redis.options import RedisOptions
 from hub.model import PresenceStats
-from tests.hub.engine.redis.nodes import NodeParts, member, running_node, until
+from tests.hub.engine.redis.nodes import NodeParts, member, running_node
+from tests.support.redis_server import until
 
 CHANNELS = [f"room{n}" for n in range(20)]
 

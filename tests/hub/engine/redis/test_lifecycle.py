@@ -18,7 +18,8 @@ from hub.engine.redis.presence import RedisPresence
 from hub.engine.redis.schema import Policy, SchemaMismatch, read_schema
 from hub.errors import EngineUnavailable
 from hub.model import NodeId
-from tests.hub.engine.redis.nodes import member, until
+from tests.hub.engine.redis.nodes import member
+from tests.support.redis_server import until
 
 POLICY: Policy = {"chat": {"history_size": 10}}
 

@@ -12,7 +12,8 @@ from hub.engine.redis.options import RedisOptions
 from hub.engine.redis.presence import RedisPresence
 from hub.errors import EngineUnavailable
 from hub.model import ClientInfo, PresenceStats
-from tests.hub.engine.redis.nodes import NodeParts, member, running_node, until
+from tests.hub.engine.redis.nodes import NodeParts, member, running_node
+from tests.support.redis_server import until
 
 
 async def test_members_are_seen_from_every_node(redis_options: RedisOptions) -> None:
