@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +19,9 @@ from hub.engine.redis.options import RedisOptions
 from hub.engine.redis.presence import RedisPresence
 from hub.engine.redis.schema import Policy, SchemaMismatch, read_schema
 from hub.errors import EngineUnavailable
-from hub.model import NodeId
+from hub.model import NodeId, PresenceStats
 from tests.hub.engine.redis.nodes import member
-from tests.support.redis_server import until
+from tests.support.redis_server import redis_server, until
 
 POLICY: Policy = {"chat": {"history_size": 10}}
 
@@ -96,3 +98,52 @@ async def test_an_emptied_redis_gets_lease_presence_and_schema_again(redis_optio
     await until(is_back)
     assert parts.leases.current == "a/2"
     await parts.lifecycle.stop()
+
+
+LIVELY = {"lease_s": 5.0, "lease_renew_s": 0.2, "command_timeout_s": 1.0, "probe_interval_s": 0.1}
+
+
+async def test_a_redis_that_restarts_empty_is_filled_by_all_nodes(tmp_path: Path) -> None:
+    """Each adds its own again; nobody cleans away what the other has put back."""
+    async with redis_server(tmp_path) as server:
+        nodes = [Parts(RedisOptions(server.url, partitions=4, **LIVELY), name) for name in "ab"]
+        for node in nodes:
+            await node.lifecycle.start()
+            name = node.leases.node_id
+            await asyncio.gather(*(node.presence.add("room", member(f"{name}{n}")) for n in range(150)))
+        await server.restart(crash=True)
+
+        async def all_are_back() -> bool:
+            with contextlib.suppress(EngineUnavailable):
+                known = (await nodes[0].leases.survey()).living
+                count = (await nodes[0].presence.stats("room")).num_clients
+                return known == {"a/2", "b/2"} and count == 300
+            return False
+
+        await until(all_are_back)
+        assert await nodes[1].presence.stats("room") == PresenceStats(300, 1)
+        for node in nodes:
+            await node.lifecycle.stop()
+
+
+async def test_a_redis_that_was_away_for_longer_than_a_lease_costs_nobody_anything(tmp_path: Path) -> None:
+    """All leases ran out, none is buried, and what Redis kept stays as it was."""
+    async with redis_server(tmp_path, keeps_data=True) as server:
+        nodes = [Parts(RedisOptions(server.url, partitions=4, **LIVELY), name) for name in "ab"]
+        for node in nodes:
+            await node.lifecycle.start()
+            await node.presence.add("room", member(node.leases.node_id))
+        # As if Redis had been away for longer than a lease.
+        keys = nodes[0].keys
+        await nodes[0].commands.call(CONTROL_TAG, "ZADD", keys.nodes, 1, "a/1", 1, "b/1")
+        await server.restart()
+
+        async def both_renewed() -> bool:
+            with contextlib.suppress(EngineUnavailable):
+                return (await nodes[0].leases.survey()).living == {"a/1", "b/1"}
+            return False
+
+        await until(both_renewed)
+        assert set(await nodes[1].presence.members("room")) == {"a", "b"}
+        for node in nodes:
+            await node.lifecycle.stop()
