@@ -21,6 +21,11 @@ class EngineHealth(Protocol):
         """False while the engine is known to be away: what needs it would only fail. Costs nothing to ask."""
         ...
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since the engine last answered through the path that publications take."""
+        ...
+
     async def probe(self) -> None:
         """Return once the engine has answered through the path that publications take.
 

@@ -31,6 +31,10 @@ class MemoryHealth:
     def answers(self) -> bool:
         return True
 
+    @property
+    def age_s(self) -> float:
+        return 0.0
+
     async def probe(self) -> None:
         return
 

@@ -1,0 +1,85 @@
+"""The Redis engine: streams, presence and control shared by any number of nodes.
+
+Standalone, behind Sentinels, or as a Cluster. Knows the ports it fulfils, and nobody who uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hub.engine import Engine
+from hub.engine.redis.broker import RedisBroker
+from hub.engine.redis.commands import Commands
+from hub.engine.redis.control import RedisControl
+from hub.engine.redis.janitor import Janitor
+from hub.engine.redis.keys import Keys
+from hub.engine.redis.leases import LeaseOptions, NodeLeases
+from hub.engine.redis.lifecycle import RedisLifecycle
+from hub.engine.redis.link import Link
+from hub.engine.redis.options import RedisOptions
+from hub.engine.redis.presence import RedisPresence
+from hub.engine.redis.schema import Policy, SchemaMismatch
+from hub.model import NodeId
+
+
+class RedisHealth:
+    """Whether Redis answers, as the link's own probes see it all the time."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    @property
+    def answers(self) -> bool:
+        return self._link.healthy
+
+    @property
+    def age_s(self) -> float:
+        return self._link.probe_age_s
+
+    async def probe(self) -> None:
+        await self._link.probe()
+
+
+def redis_engine(
+    options: RedisOptions,
+    node_id: NodeId,
+    *,
+    namespaces: Policy,
+    description: Mapping[str, Any] | None = None,
+) -> Engine:
+    """The engine of one node. Opens nothing before its lifecycle is started.
+
+    ``namespaces`` are the options that all nodes on this Redis must agree on,
+    ``description`` is what operators are told of this node; both JSON-ready.
+
+    Raises:
+        ValueError: for a URL that names no Redis.
+    """
+    keys = Keys(options.prefix, options.partitions)
+    commands = Commands(options, keys)
+    link = Link(options, keys, commands, node_id)
+    leases = NodeLeases(
+        commands, keys, node_id, LeaseOptions(options.lease_s, options.lease_renew_s), description or {}
+    )
+    presence = RedisPresence(commands, keys, leases)
+    return Engine(
+        name="redis",
+        lifecycle=RedisLifecycle(
+            commands,
+            link,
+            keys,
+            leases,
+            presence,
+            Janitor(commands, keys, leases),
+            namespaces,
+            replace_policy=options.replace_policy,
+        ),
+        broker=RedisBroker(commands, link, keys),
+        presence=presence,
+        control=RedisControl(commands, link, keys, leases),
+        health=RedisHealth(link),
+    )
+
+
+__all__ = ["RedisOptions", "SchemaMismatch", "redis_engine"]
