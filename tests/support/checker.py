@@ -60,6 +60,8 @@ class Witness:
                     "", f"lost its connection for good: {fields.get('code')} {fields.get('reason')}"
                 )
             case "connecting" | "connected":
+                if event == "connecting" and self._places:
+                    self._checker.lost_connections += 1
                 for trail in self._trails.values():
                     trail.append(f"{event} {fields.get('code', '')}")
             case _:
@@ -123,6 +125,8 @@ class Checker:
         self.witnesses: list[Witness] = []
         self.gaps: Counter[str] = Counter()
         """Honest gaps by channel: ``recovered: false`` to a client that asked to resume."""
+        self.lost_connections = 0
+        """How often a client that was connected no longer was."""
         self._violations: list[str] = []
         self._numbers: defaultdict[str, dict[Place, int]] = defaultdict(dict)
 

@@ -33,6 +33,11 @@ class HubSlot:
         return self._running
 
     @property
+    def is_running(self) -> bool:
+        """Whether a hub runs here."""
+        return self._running is not None
+
+    @property
     def port(self) -> int:
         """Where it listens, and its successors after it."""
         return self._port

@@ -88,6 +88,11 @@ class Swarm:
         """How often a client was told honestly that something is lost."""
         return self.checker.gaps.total()
 
+    @property
+    def subscription_count(self) -> int:
+        """How many subscriptions its clients have, all together."""
+        return sum(len(witness.channels) for witness in self.checker.witnesses)
+
     async def heal(self, timeout_s: float = 15.0) -> None:
         """Publish a little more, then stop, and hold every client to the promise.
 
