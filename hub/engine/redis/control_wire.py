@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -103,7 +103,7 @@ def piece_count(answer: Answer) -> int:
 
 
 def cut(answer: Answer) -> Iterator[dict[str, Any]]:
-    """The answer in pieces that :func:`joined` puts together again; at least one."""
+    """The answer in pieces that :class:`PartialAnswer` puts together again; at least one."""
     rest: dict[str, Any] = {}
     for key, value in answer.items():
         if not _is_long(value):
@@ -116,32 +116,29 @@ def cut(answer: Answer) -> Iterator[dict[str, Any]]:
 
 
 class PartialAnswer:
-    """The parts of one node's answer, as they come; doubled ones do no harm."""
+    """The parts of one node's answer, put together as they come; doubled ones do no harm."""
 
-    __slots__ = ("_parts",)
+    __slots__ = ("_seen", "_whole")
 
     def __init__(self) -> None:
-        self._parts: dict[int, Mapping[str, Any]] = {}
+        self._seen: set[int] = set()
+        self._whole: dict[str, Any] = {}
 
     def add(self, part: AnswerPart) -> dict[str, Any] | None:
         """The whole answer, once nothing is missing."""
-        self._parts[part.index] = part.body
-        if len(self._parts) < part.count:
-            return None
-        return joined(self._parts[index] for index in sorted(self._parts))
+        if part.index not in self._seen:
+            self._seen.add(part.index)
+            _join(self._whole, part.body)
+        return self._whole if len(self._seen) >= part.count else None
 
 
-def joined(pieces: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What :func:`cut` took apart."""
-    whole: dict[str, Any] = {}
-    for piece in pieces:
-        for key, value in piece.items():
-            known = whole.get(key)
-            if isinstance(known, dict) and isinstance(value, Mapping):
-                known.update(value)
-            else:
-                whole[key] = value
-    return whole
+def _join(whole: dict[str, Any], piece: Mapping[str, Any]) -> None:
+    for key, value in piece.items():
+        known = whole.get(key)
+        if isinstance(known, dict) and isinstance(value, Mapping):
+            known.update(value)
+        else:
+            whole[key] = value
 
 
 def _pack(content: Mapping[str, Any]) -> bytes:
