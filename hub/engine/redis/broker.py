@@ -201,7 +201,7 @@ def _position(answer: list[Any]) -> Position:
 
 
 def _publications(channel: str, entries: list[Any]) -> Iterator[Publication]:
-    for entry_id, (_, time_ms, _, _, packed, *_) in entries:
+    for entry_id, (_, time_ms, _, _, _, packed, *_) in entries:
         offset = int(entry_id.partition(b"-")[0])
         try:
             yield envelope.decode_publication(packed, offset, int(time_ms))
