@@ -151,7 +151,7 @@ class RedisServer:
         if self._sentinel_config is not None:
             return ["redis-server", str(self._sentinel_config), "--sentinel"]
         command = ["redis-server", "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
-        command += ["--unixsocket", str(self.socket_path)]
+        command += ["--unixsocket", str(self.socket_path), "--repl-diskless-sync-delay", "0"]
         if self.certificate is None:
             command += ["--port", str(self.port)]
         else:
@@ -226,7 +226,7 @@ class RedisSentinels:
 async def redis_sentinels(folder: Path, *, replica_count: int = 1) -> AsyncIterator[RedisSentinels]:
     """Sentinels and what they watch, for the length of the block. They notice a dead primary in 0.5 s."""
     primary = RedisServer(folder / "server0")
-    follow = ["--replicaof", f"127.0.0.1 {primary.port}", "--repl-diskless-sync-delay", "0"]
+    follow = ["--replicaof", f"127.0.0.1 {primary.port}"]
     replicas = [RedisServer(folder / f"server{n}", settings=follow) for n in range(1, replica_count + 1)]
     servers = [primary, *replicas]
     async with _all_running(servers):
@@ -315,7 +315,7 @@ async def redis_cluster(
     for number in range(3 * (1 + replicas_per_primary)):
         settings = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]
         settings += ["--cluster-node-timeout", str(node_timeout_ms)]
-        settings += ["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"]
+        settings += ["--cluster-replica-validity-factor", "0"]
         servers.append(RedisServer(folder / f"node{number}", settings=settings, bus_port=free_port()))
     primaries, replicas = servers[:3], servers[3:]
     async with _all_running(servers):

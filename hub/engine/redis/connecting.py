@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -87,10 +88,17 @@ async def _opening(endpoint: Endpoint, tls: ssl.SSLContext | None, timeout_s: fl
         raise EngineUnavailable(f"the certificate of Redis at {endpoint} is refused: {reason}") from None
     except OSError as error:
         wire.abort()
-        raise EngineUnavailable(f"cannot reach Redis at {endpoint}: {error}") from None
+        raise EngineUnavailable(f"cannot reach Redis at {endpoint}: {_cause(error)}") from None
     except BaseException:
         wire.abort()
         raise
+
+
+def _cause(error: OSError) -> str:
+    """In the words of the system, without the addresses that asyncio adds."""
+    if error.errno is not None and error.errno > 0 and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or "the connection was lost"
 
 
 async def _connect(wire: Wire, endpoint: Endpoint, tls: ssl.SSLContext | None) -> None:
