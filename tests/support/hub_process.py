@@ -115,10 +115,10 @@ async def hub_process(
         assert process.stdout is not None
         async with asyncio.timeout(20):
             line = await process.stdout.readline()
-        if not line:
+        told = json.loads(line or "{}")
+        if "urls" not in told:
             await process.wait()
-            raise AssertionError(f"the hub did not start:\n{(tmp_path / 'hub.log').read_text()}")
-        told = json.loads(line)
+            raise AssertionError(f"the hub did not start: {told}\n{(tmp_path / 'hub.log').read_text()}")
         yield Running(told["urls"][0], pid=process.pid, process=process)
     finally:
         if process.returncode is None:
