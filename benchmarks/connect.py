@@ -127,7 +127,15 @@ def _storm(options: argparse.Namespace) -> None:
                 "holds" if p95s_s[-1] < MOST_STORM_P95_S and not gaps else "MISSED",
             )
         )
-    heads = ("", "p50 s", "p95 s", "last s", "us CPU each, farewells too", "gaps", f"p95 < {MOST_STORM_P95_S:g}")
+    heads = (
+        "",
+        "p50 s",
+        "p95 s",
+        "last s",
+        "us CPU each, farewells too",
+        "gaps",
+        f"p95 < {MOST_STORM_P95_S:g}",
+    )
     print_table(f"Storm: {options.storm} cut at once, all resume", heads, rows, vars(options))
 
 
