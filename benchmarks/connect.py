@@ -127,7 +127,15 @@ def _storm(options: argparse.Namespace) -> None:
                 "holds" if p95s_s[-1] < MOST_STORM_P95_S and not gaps else "MISSED",
             )
         )
-    heads = ("", "p50 s", "p95 s", "last s", "us CPU each, farewells too", "gaps", f"p95 < {MOST_STORM_P95_S:g}")
+    heads = (
+        "",
+        "p50 s",
+        "p95 s",
+        "last s",
+        "us CPU each, farewells too",
+        "gaps",
+        f"p95 < {MOST_STORM_P95_S:g}",
+    )
     print_table(f"Storm: {options.storm} cut at once, all resume", heads, rows, vars(options))
 
 
@@ -148,10 +156,14 @@ def _one_storm(options: argparse.Namespace) -> tuple[list[float], float, int]:
             payload_bytes=options.payload_bytes,
         )
         time.sleep(1.0)
+        phones.expect_cut()
         before_s = hub.cpu_s
         cut_at_s = hub.ask("cut")["at_s"]
         waited_s = [back_at_s - cut_at_s for back_at_s in phones.back_at_s()]
         cost_us = (hub.cpu_s - before_s) * 1e6 / options.storm
+        lost = sum(report["lost"] for report in phones.report()) - options.storm
+        if lost:
+            raise RuntimeError(f"{lost} connections were lost while they came back")
         time.sleep(1.0)
         tops = hub.ask("stop_publishing", channel=_ROOM, rooms=options.rooms)["tops"]
         hub.settled_cpu_s()

@@ -90,9 +90,13 @@ class Crowd:
             raise RuntimeError(f"more came than was sent: {answers}")
         return sum(answer["bytes"] for answer in answers)
 
+    def expect_cut(self) -> None:
+        """All are about to be cut and to come back; :meth:`back_at_s` then waits for them."""
+        self._ask_all("expect_cut")
+
     def back_at_s(self) -> list[float]:
         """Wait until all are live again after a cut; the moments of the system's monotonic clock."""
-        return [ready for answer in self._ask_all("await_all") for ready in answer["ready_at_s"]]
+        return [ready_at_s for child in self._children for ready_at_s in child.hear()["ready_at_s"]]
 
     def hang_up(self) -> None:
         """Cut all connections."""

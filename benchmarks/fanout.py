@@ -93,7 +93,9 @@ class _Run:
 
     def _publish(self, turns: int, gathered: int) -> None:
         payload_bytes = self._options.payload_bytes
-        self._hub.ask("publish", channel=_CHANNEL, payload_bytes=payload_bytes, turns=turns, gathered=gathered)
+        self._hub.ask(
+            "publish", channel=_CHANNEL, payload_bytes=payload_bytes, turns=turns, gathered=gathered
+        )
 
     def _publish_all(self, turns: int, gathered: int) -> float:
         before_s = self._hub.cpu_s
@@ -113,7 +115,8 @@ class _Run:
             _row(f"hub, {count} publications a turn", self.gathered_us, gathered, MOST_GATHERED),
         ]
         heads = ("", "us CPU per delivery", "ratio to the floor", "bar", "")
-        title = f"Fan-out, one channel, {self._options.subscribers} subscribers, frames of {self._frame_bytes} bytes"
+        subscribers = self._options.subscribers
+        title = f"Fan-out, one channel, {subscribers} subscribers, frames of {self._frame_bytes} bytes"
         print_table(title, heads, rows, vars(self._options))
 
 

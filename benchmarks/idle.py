@@ -66,7 +66,9 @@ def _percent(server: Child, options: argparse.Namespace, kind: str) -> float:
         pings = sum(report["pings"] for report in reports) - pings_before
         expected = options.connections * options.measured_s / options.interval_s
         if not 0.9 * expected <= pings <= 1.1 * expected or any(report["lost"] for report in reports):
-            raise RuntimeError(f"{pings} pings instead of {expected:.0f}: {[r['lost'] for r in reports]} lost")
+            raise RuntimeError(
+                f"{pings} pings instead of {expected:.0f}: {[r['lost'] for r in reports]} lost"
+            )
         phones.hang_up()
     return 100 * (alone + (busy - alone) * options.interval_s / REAL_INTERVAL_S)
 

@@ -190,12 +190,10 @@ class Crowd:
             phone.positions.update({channel: tuple(at) for channel, at in order["cursors"].items()})
         return {}
 
-    def _do_await_all(self, order: Order) -> None:
-        """After a cut: answered when all are live again."""
-        self._pending = sum(phone.stage is not Stage.LIVE for phone in self._phones)
-        self._lost = 0
-        if not self._pending:
-            self._tell_ready()
+    def _do_expect_cut(self, order: Order) -> Answer:
+        """All are about to be cut: a second answer follows once all are live again."""
+        self._pending = len(self._phones)
+        return {}
 
     def _do_report(self, order: Order) -> Answer:
         """What was seen so far."""

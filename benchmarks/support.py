@@ -179,7 +179,8 @@ def machine() -> str:
     server, clients = cores()
     return (
         f"{os.cpu_count()} cores (server on {sorted(server)}, clients on {sorted(clients)}), "
-        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, loop uvloop; {versions}"
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, loop uvloop; "
+        f"{versions}"
     )
 
 

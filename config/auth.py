@@ -73,7 +73,7 @@ class AuthSettings(Section):
     audience: TextList = ()
     """Accepted values of `aud`. Empty: not checked."""
     leeway_s: int = Field(default=0, ge=0, le=600)
-    """Seconds by which clocks may differ when `exp`, `nbf` and `iat` are checked."""
+    """Seconds by which clocks may differ when `exp` and `nbf` are checked."""
     user_claim: str = Field(default="sub", min_length=1)
     """Claim that names the user; SimpleJWT of Django REST says `user_id`."""
     require_exp: bool = True

@@ -34,7 +34,7 @@ and are let in."""
 
 
 class InternalSettings(Section):
-    """A second port for the server API, metrics, console and health details, away from the public one."""
+    """A second port for the server API and health details, away from the public one."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
     """Address of the internal port."""

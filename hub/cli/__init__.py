@@ -16,7 +16,7 @@ from hub.cli.version import version
 
 app = typer.Typer(
     name="hub",
-    help="Realtime WebSocket hub with push fallback.",
+    help="Realtime WebSocket hub.",
     no_args_is_help=True,
     add_completion=False,
     # Plain text: it can be piped, and a traceback that shows local variables shows secrets.

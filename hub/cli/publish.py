@@ -66,12 +66,12 @@ def call_api(url: str, key: str, method: str, request: dict[str, Any]) -> dict[s
         ) from None
     except ValueError:
         raise CommandFailed(f"{_shown(url)} answered, but not like a hub: is it the right address?") from None
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise CommandFailed("the hub refused the key: give one with --key or HUB_API_KEY")
     refusal = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(refusal, dict):
         code, message = refusal.get("code"), refusal.get("message")
         raise CommandFailed(f"the hub refused: {message} (code {code})", details={"code": code})
-    if response.status_code == httpx.codes.UNAUTHORIZED:
-        raise CommandFailed("the hub refused the key: give one with --key or HUB_API_KEY")
     if response.is_error or not isinstance(answer, dict):
         raise CommandFailed(f"the hub answered with status {response.status_code}")
     result = answer.get("result")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Raw
@@ -31,9 +32,13 @@ from hub.fanout import info_message, publication_message
 from hub.model import HistoryFilter, Position
 from hub.protocol import messages as m
 from hub.protocol.messages import Reply, Request
+from hub.session import State
 
 if TYPE_CHECKING:
     from hub.connection.connection import Connection
+
+
+_NO_WISH = Wish()
 
 
 async def serve(connection: Connection, command_id: int, request: Request) -> None:
@@ -92,6 +97,9 @@ async def _connect(connection: Connection, command_id: int, request: m.ConnectRe
     except HubError:
         connection.turned_away()
         raise
+    if connection.session.state is State.CLOSED:
+        # It left while this waited. Its farewell waits for this command, and takes it out of the channels.
+        return
     result = m.ConnectResult(client=connection.client, version=options.version)
     if remaining_s is not None:
         result.expires = True
@@ -126,7 +134,7 @@ async def _join_all(
 
 def _resume(request: m.SubscribeRequest | None) -> Wish:
     if request is None or not request.recover:
-        return Wish()
+        return _NO_WISH
     return Wish(cursor=Position(request.offset, request.epoch))
 
 
@@ -150,12 +158,11 @@ async def _subscribe(connection: Connection, command_id: int, request: m.Subscri
 async def _client_terms(connection: Connection, request: m.SubscribeRequest) -> Terms:
     rules = connection.services.node.rules
     name, options = rules.resolve(request.channel)
-    asker = Asker(connection.user, subscribed=True)
-    try:
-        rules.check_presence(name, options, asker)
-        may_see_presence = True
-    except HubError:
-        may_see_presence = False
+    may_see_presence = False
+    if request.join_leave:
+        with suppress(HubError):
+            rules.check_presence(name, options, Asker(connection.user, subscribed=True))
+            may_see_presence = True
     if not request.token:
         rules.check_subscribe(name, options, Asker(connection.user))
         return Terms(options=options, may_see_presence=may_see_presence)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Lifetime:
-    """The deadlines of one connection, on the shared wheel."""
+    """The deadlines of one connection, on the shared wheel. Sets none once it was stopped."""
 
     __slots__ = ("_connection", "_expiry_timer", "_phase_timer", "expire_at_s")
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection: Connection | None = connection
         self.expire_at_s: int | None = None
         """Unix time by which the connection should have been refreshed; None for never."""
         self._expiry_timer: Timer | None = None
@@ -34,6 +34,8 @@ class Lifetime:
 
     def opened(self) -> None:
         """The client is in: ping it from now on."""
+        if self._connection is None:
+            return
         interval_s = self._connection.services.options.ping_interval_s
         # Spread, so that ten thousand who came at once are not all pinged at once.
         first_s = interval_s * random.uniform(0.5, 1.0)
@@ -41,7 +43,8 @@ class Lifetime:
 
     def turned_away(self) -> None:
         """The connect was answered with an error: the client should leave, or is made to."""
-        self._next_phase(self._connection.services.options.refused_linger_s, self._on_stale)
+        if self._connection is not None:
+            self._next_phase(self._connection.services.options.refused_linger_s, self._on_stale)
 
     def expire_at(self, expire_at_s: int | None) -> None:
         """Set when the connection must have been refreshed, in unix seconds; None for never."""
@@ -49,6 +52,8 @@ class Lifetime:
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
             self._expiry_timer = None
+        if self._connection is None:
+            return
         remaining_s = self._connection.remaining_s(expire_at_s)
         if remaining_s is not None:
             services = self._connection.services
@@ -57,32 +62,44 @@ class Lifetime:
 
     def stop(self) -> None:
         """The connection is over."""
+        # They hold each other otherwise, and a connection that is gone would wait for the collector.
+        self._connection = None
         for timer in (self._phase_timer, self._expiry_timer):
             if timer is not None:
                 timer.cancel()
         self._phase_timer = self._expiry_timer = None
 
     def _next_phase(self, delay_s: float, callback: Callable[[], None]) -> None:
+        if self._connection is None:
+            return
         if self._phase_timer is not None:
             self._phase_timer.cancel()
         self._phase_timer = self._connection.services.wheel.after(delay_s, callback)
 
     def _on_stale(self) -> None:
-        self._connection.disconnect(STALE)
+        if self._connection is not None:
+            self._connection.disconnect(STALE)
 
     def _on_expired(self) -> None:
-        self._connection.disconnect(CONNECTION_EXPIRED)
+        if self._connection is not None:
+            self._connection.disconnect(CONNECTION_EXPIRED)
 
     def _on_ping_due(self) -> None:
-        if not self._connection.ping():
-            self._connection.disconnect(NO_PONG)
+        connection = self._connection
+        if connection is None:
             return
-        self._next_phase(self._connection.services.options.pong_timeout_s, self._on_pong_due)
+        if connection.ping():
+            self._next_phase(connection.services.options.pong_timeout_s, self._on_pong_due)
+        else:
+            connection.disconnect(NO_PONG)
 
     def _on_pong_due(self) -> None:
-        if self._connection.session.awaits_pong:
-            self._connection.disconnect(NO_PONG)
+        connection = self._connection
+        if connection is None:
             return
-        options = self._connection.services.options
+        if connection.session.awaits_pong:
+            connection.disconnect(NO_PONG)
+            return
+        options = connection.services.options
         rest_s = max(0.0, options.ping_interval_s - options.pong_timeout_s)
         self._next_phase(rest_s, self._on_ping_due)

@@ -35,6 +35,8 @@ class Control(Protocol):
     async def ask_all(self, request: Request, *, timeout_s: float) -> list[Answer]:
         """Give ``request`` to every node and gather the answers that came within ``timeout_s``.
 
+        Safe to cancel: what was handed on is carried out, whether or not somebody still waits.
+
         Raises:
             EngineUnavailable: when the request could not be handed on.
         """

@@ -45,13 +45,26 @@ class Turn:
             outbox.flush()
 
 
+class _Nobody:
+    """The sink of an outbox that is closed."""
+
+    def write(self, data: bytes) -> None:
+        return
+
+    def on_overflow(self) -> None:
+        return
+
+
+_NOBODY = _Nobody()
+
+
 class Outbox:
     """The outgoing queue of one connection."""
 
     __slots__ = ("_frames", "_max_bytes", "_sink", "_turn", "_waiting_bytes", "blocked", "closed")
 
     def __init__(self, sink: FrameSink, turn: Turn, max_bytes: int) -> None:
-        self._sink = sink
+        self._sink: FrameSink = sink
         self._turn = turn
         self._max_bytes = max_bytes
         self._frames: list[bytes] = []
@@ -84,8 +97,9 @@ class Outbox:
     def _relieve(self) -> None:
         # One turn may rightly gather more than the bound; only a full socket means a slow reader.
         if self.blocked:
+            sink = self._sink
             self.close()
-            self._sink.on_overflow()
+            sink.on_overflow()
         else:
             self.flush()
 
@@ -108,5 +122,7 @@ class Outbox:
     def close(self) -> None:
         """Drop what waits and take nothing more."""
         self.closed = True
+        # It holds us in its turn, and one that is gone should not have to wait for the collector.
+        self._sink = _NOBODY
         self._frames.clear()
         self._waiting_bytes = 0

@@ -62,7 +62,8 @@ def _bind_all(addresses: list[tuple[int, str]], port: int, reuse_port: bool) -> 
 
 
 def _bind(family: int, address: str, port: int, reuse_port: bool) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # Named, because asyncio switches Nagle's delay off only where the protocol says TCP.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:

@@ -23,6 +23,8 @@ from websockets.streams import StreamReader
 from websockets.typing import ExtensionParameter, Subprotocol
 
 _log = logging.getLogger("hub.transport.wire")
+# The library tells of every handshake at INFO: a line, and its cost, for each of many thousand phones.
+_log.setLevel(logging.WARNING)
 
 _NO_ID = uuid.UUID(int=0)
 _NO_EXTENSIONS: list[Extension] = []

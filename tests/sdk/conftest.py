@@ -18,8 +18,10 @@ MAX_CHANNELS = 6
 
 SETTINGS: dict[str, Any] = {
     "limits.max_channels": MAX_CHANNELS,
+    "limits.recovery_max_publications": 100_000,
     "channels.namespaces": [
         {**OPEN_CHANNEL, "name": "small", "history_size": 2},
+        {**OPEN_CHANNEL, "name": "long", "history_size": 100_000},
         {**OPEN_CHANNEL, "name": "delta", "delta_publish": True},
         {**OPEN_CHANNEL, "name": "latest", "history_size": 1, "force_recovery_mode": "cache"},
         {

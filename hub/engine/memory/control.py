@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from hub.engine.control import Answer, ControlHandler, Request
 from hub.errors import EngineUnavailable
 
@@ -11,17 +13,31 @@ class MemoryControl:
 
     def __init__(self) -> None:
         self._handler: ControlHandler | None = None
+        self._under_way: set[asyncio.Task[Answer]] = set()
 
     async def start(self, handler: ControlHandler) -> None:
         self._handler = handler
 
     async def stop(self) -> None:
         self._handler = None
+        for work in self._under_way:
+            work.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
     async def ask_all(self, request: Request, *, timeout_s: float) -> list[Answer]:
         if self._handler is None:
             raise EngineUnavailable("the node is not running")
-        return [await self._handler.on_control(request)]
+        # A task of its own, since neither an asker that gives up nor one that is out of time
+        # may leave the work half done: on another node it would not either.
+        work = asyncio.create_task(self._answer(self._handler, request), name="control request")
+        self._under_way.add(work)
+        work.add_done_callback(self._under_way.discard)
+        done, _ = await asyncio.wait((work,), timeout=timeout_s)
+        return [work.result()] if done else []
+
+    @staticmethod
+    async def _answer(handler: ControlHandler, request: Request) -> Answer:
+        return await handler.on_control(request)
 
 
 class MemoryHealth:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from hub.connection import Wheel
+from hub.connection.wheel import Timer
 
 TICK_S = 0.01
 
@@ -68,3 +69,35 @@ async def test_a_stopped_wheel_fires_nothing() -> None:
     wheel.stop()
     await asyncio.sleep(0.05)
     assert fired == []
+
+
+async def test_cancelled_timers_do_not_wait_for_their_time() -> None:
+    """Of a day of phones that come and go, not a day of dead timers is kept."""
+    wheel, done = Wheel(asyncio.get_running_loop(), TICK_S), asyncio.Event()
+    kept = [wheel.after(86_400, done.set) for _ in range(10)]
+    for _ in range(20_000):
+        wheel.after(86_400, done.set).cancel()
+    assert len(wheel) < 2_000
+    for timer in kept:
+        timer.cancel()
+    wheel.after(0.01, done.set)
+    await asyncio.wait_for(done.wait(), 5)
+    wheel.stop()
+
+
+async def test_timers_cancelled_by_one_that_fires_are_counted_once() -> None:
+    """Those of the same tick are out of the wheel already, those of a later one are not."""
+    wheel, done = Wheel(asyncio.get_running_loop(), TICK_S), asyncio.Event()
+    others: list[Timer] = []
+
+    def cancel_all() -> None:
+        for other in others:
+            other.cancel()
+
+    wheel.after(0.02, cancel_all)
+    others += [wheel.after(0.02, lambda: None) for _ in range(1_500)]
+    others += [wheel.after(600, lambda: None) for _ in range(1_500)]
+    wheel.after(0.03, done.set)
+    await asyncio.wait_for(done.wait(), 5)
+    assert len(wheel) == 0
+    wheel.stop()

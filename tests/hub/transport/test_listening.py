@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 
@@ -58,3 +59,21 @@ async def test_an_unknown_host_is_an_error() -> None:
     """The resolver's own."""
     with pytest.raises(OSError):
         await open_listeners("no-such-host.invalid", 0)
+
+
+async def test_small_answers_are_not_held_back() -> None:
+    """A connection taken on these sockets sends what it is given at once, on either event loop."""
+    (listener,) = await open_listeners("127.0.0.1", 0)
+    accepted: asyncio.Future[asyncio.BaseTransport] = asyncio.get_running_loop().create_future()
+
+    class Accepting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted.set_result(transport)
+
+    server = await asyncio.get_running_loop().create_server(Accepting, sock=listener)
+    async with server:
+        with socket.create_connection(listener.getsockname()):
+            transport = await accepted
+            sock = transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+            transport.close()

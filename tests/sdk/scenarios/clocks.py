@@ -36,7 +36,9 @@ QUICK_PINGS: dict[str, Any] = {
     "limits.close_timeout_s": 0.5,
 }
 SOON_S = 2
-"""Life of a token that is meant to end: the SDK is told one second, and has one more to bring another."""
+"""Life of a token that is refreshed: the SDK is told one second, and the hub's grace is on top."""
+LATE_S = 3
+"""Life of a token that ends for good: two seconds at least, to connect with it on a busy machine."""
 
 
 async def in_every_codec(
@@ -106,7 +108,7 @@ class ClockScenarios:
                 return subscription_token(channel, user)
 
             client = await clients.connected(hub.ws_url, user)
-            token = subscription_token(channel, user, lives_s=SOON_S)
+            token = subscription_token(channel, user, lives_s=LATE_S)
             await subscribed(client, channel, token=token, get_token=late_token)
             await client.events.next("subscribing", channel=channel, code=2501)
             await publish(api, channel, 1)
@@ -129,7 +131,7 @@ class ClockScenarios:
                 await expired.wait()
                 return connection_token(user)
 
-            token = connection_token(user, lives_s=SOON_S)
+            token = connection_token(user, lives_s=LATE_S)
             client = await clients.connected(hub.ws_url, token=token, get_token=late_token)
             await subscribed(client, user)
             await client.events.next("connecting", code=3005)

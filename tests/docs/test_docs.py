@@ -1,0 +1,189 @@
+"""The documentation against the code: tables, rules, settings, links."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import hub.errors
+from config import SettingsError, read_settings
+from config.layers import NOT_SETTINGS, all_variables
+from hub.api.registry import METHODS
+from hub.errors import Disconnect, ErrorCode, UnsubscribeCode
+from tests.architecture.test_imports import ALLOWED
+from tests.support.markdown import ROOT, Block, Page, pages
+
+DOCS = ROOT / "docs"
+README = Page(ROOT / "README.md")
+CODES = Page(DOCS / "error-codes.md")
+API = Page(DOCS / "server-api.md")
+PROTOCOL = Page(DOCS / "protocol.md")
+
+YES_NO = {True: "yes", False: "no"}
+
+every_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+
+
+def known(kind: type) -> list[ErrorCode | UnsubscribeCode | Disconnect]:
+    """Everything of this kind in the table of codes."""
+    return [value for value in vars(hub.errors).values() if isinstance(value, kind)]
+
+
+def test_errors_are_those_of_the_code() -> None:
+    """Every code once, with its message, status and temporariness, and none besides."""
+    documented = [row[:4] for row in CODES.table("Errors in replies")]
+    in_code = [
+        [str(error.code), error.message, str(error.http_status), YES_NO[error.temporary]]
+        for error in known(ErrorCode)
+        if isinstance(error, ErrorCode)
+    ]
+    assert documented == in_code
+
+
+def test_unsubscribe_codes_are_those_of_the_code() -> None:
+    """SDKs subscribe again from 2500 on."""
+    documented = [row[:3] for row in CODES.table("Unsubscribe codes")]
+    in_code = [
+        [str(why.code), why.reason, YES_NO[why.code >= 2500]]
+        for why in known(UnsubscribeCode)
+        if isinstance(why, UnsubscribeCode)
+    ]
+    assert documented == in_code
+
+
+def test_close_codes_are_those_of_the_code() -> None:
+    """With what SDKs make of the number."""
+    documented = [row[:3] for row in CODES.table("Close codes")]
+    in_code = [
+        [str(why.code), why.reason, YES_NO[why.reconnect]]
+        for why in known(Disconnect)
+        if isinstance(why, Disconnect)
+    ]
+    assert documented == in_code
+
+
+def test_what_is_not_sent_is_not_used() -> None:
+    """A code that the page calls unused is named nowhere in the hub, and the reverse."""
+    code_names = {name: value for name, value in vars(hub.errors).items() if not name.startswith("_")}
+    sources = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "hub").rglob("*.py") if path.name != "errors.py"
+    )
+    rows = [
+        row for name in ("Errors in replies", "Unsubscribe codes", "Close codes") for row in CODES.table(name)
+    ]
+    unused = {row[0] for row in rows if any(cell.startswith("not sent") for cell in row)}
+    in_code = {
+        str(value.code)
+        for name, value in code_names.items()
+        if isinstance(value, ErrorCode | UnsubscribeCode | Disconnect)
+        and not re.search(rf"\b{name}\b", sources)
+    }
+    assert unused == in_code
+
+
+def test_every_method_of_the_api_is_described() -> None:
+    """One section each, with its scope."""
+    assert sorted(heading for heading in API.headings(3) if " " not in heading) == sorted(METHODS)
+    scopes = {scope.strip("`"): set(methods.split(", ")) for scope, methods in API.table("Keys")}
+    for scope in ("publish", "read", "control"):
+        assert scopes[scope] == {name for name, method in METHODS.items() if method.scope == scope}
+
+
+def test_rules_are_numbered_without_holes() -> None:
+    """A rule that is cited must be found, and only once."""
+    numbers = [int(number) for number in re.findall(r"^- \*\*R(\d+)\*\*", PROTOCOL.text, re.MULTILINE)]
+    assert numbers[0] == 1
+    assert all(after == before + 1 for before, after in pairwise(numbers))
+
+
+def is_built(room: Path) -> bool:
+    """Whether there is any code in it."""
+    return room.with_suffix(".py").is_file() or any(room.glob("*.py"))
+
+
+def test_every_room_is_described() -> None:
+    """The rooms of the imports' table are those of the page."""
+    rooms = {
+        cell
+        for row in Page(DOCS / "architecture.md").table("Rooms")
+        for cell in re.findall(r"`([^`]+)`", row[0])
+    }
+    # The table also has room for what is not built yet.
+    built = {room for room in ALLOWED if is_built(ROOT / Path(*room.split(".")))}
+    assert built - rooms == set()
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    """Whatever is written can be found."""
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in README.links() if "://" not in link}
+    assert [page.name for page in pages() if page.path not in linked and page.path != README.path] == []
+
+
+@every_page
+def test_links_lead_somewhere(page: Page) -> None:
+    """Files exist, and headings in them too."""
+    for link in page.links():
+        if "://" in link:
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.path.parent / file).resolve() if file else page.path
+        assert target.exists(), link
+        if anchor:
+            assert anchor in Page(target).anchors(), link
+
+
+@every_page
+def test_variables_are_settings(page: Page) -> None:
+    """No page names a variable that the hub would refuse."""
+    named = set(re.findall(r"\bHUB_[A-Z0-9_]+[A-Z0-9]\b", page.text))
+    assert named <= set(all_variables()) | NOT_SETTINGS
+
+
+def toml_blocks() -> list[Block]:
+    """Every settings file that a page shows."""
+    return [block for page in pages() for block in page.blocks("toml")]
+
+
+@pytest.mark.parametrize("block", toml_blocks(), ids=lambda block: block.section)
+def test_settings_in_pages_are_in_order(block: Block, tmp_path: Path) -> None:
+    """They can be pasted; only the files that they name are elsewhere."""
+    file = tmp_path / "hub.toml"
+    file.write_text(block.text, encoding="utf-8")
+    try:
+        read_settings(file, for_serving=False)
+    except SettingsError as error:
+        mistakes = [problem for problem in error.problems if "does not exist" not in problem.message]
+        assert mistakes == []
+
+
+def test_settings_named_in_prose_exist() -> None:
+    """`limits.max_channels` and the like are keys of today's settings."""
+    variables = set(all_variables())
+    sections = {
+        variable.removeprefix("HUB_").partition("__")[0].lower() for variable in variables if "__" in variable
+    }
+    for page in pages():
+        for section, key in re.findall(r"`([a-z]+)\.([a-z_.]+)(?: = [^`]*)?`", page.text):
+            if section in sections:
+                name = f"HUB_{section}__{key.replace('.', '__')}".upper()
+                assert any(variable == name or variable.startswith(f"{name}__") for variable in variables), (
+                    page.name,
+                    f"{section}.{key}",
+                )
+
+
+def test_the_changelog_has_a_place_for_what_comes() -> None:
+    """Unreleased comes first."""
+    assert Page(ROOT / "CHANGELOG.md").headings(2)[0] == "Unreleased"
+
+
+def test_example_settings_are_those_of_the_pages() -> None:
+    """What the pages show of the Django example is what the files hold."""
+    shown = [tomllib.loads(block.text) for block in toml_blocks() if "user_id" in block.text]
+    file = tomllib.loads((ROOT / "examples/django/hub.toml").read_text(encoding="utf-8"))
+    assert shown == [file] * len(shown)
+    assert len(shown) == 2
