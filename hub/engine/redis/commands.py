@@ -62,7 +62,7 @@ class Commands:
         self.topology.on_change(self._on_topology_change)
         self._primaries: dict[Endpoint, Primary] = {}
         self._by_tag: dict[str, Primary] = {}
-        self._former: dict[str, Primary] = {}
+        self._former: dict[str, tuple[Primary, str]] = {}
         self._pausing: dict[Ask, asyncio.TimerHandle] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._running = False
@@ -250,10 +250,10 @@ class Commands:
 
         If the one it comes from is still there and is the one that adopted it, nothing can be lost.
         """
-        former = self._former.get(tag)
-        if former is None or former is primary or (pipeline := former.pipeline) is None:
-            return ""
-        return pipeline.reign if pipeline.live and tag in pipeline.adopted else ""
+        former, reign = self._former.get(tag, (primary, ""))
+        pipeline = former.pipeline
+        alive = pipeline is not None and pipeline.live and pipeline.reign == reign
+        return reign if alive and former is not primary else ""
 
     # where the primaries are
 
@@ -264,7 +264,7 @@ class Commands:
     def _on_topology_change(self) -> None:
         if not self._running:
             return
-        self._former.update(self._by_tag)
+        self._note_owners()
         self._by_tag.clear()
         known = self.topology.endpoints
         unsent: list[Ask] = []
@@ -280,6 +280,12 @@ class Commands:
         self._meet_primaries()
         for ask in unsent:
             self._resubmit(ask)
+
+    def _note_owners(self) -> None:
+        """Remember, before that changes, which reign has adopted each partition."""
+        for tag, primary in self._by_tag.items():
+            if (pipeline := primary.pipeline) is not None and tag in pipeline.adopted:
+                self._former[tag] = primary, pipeline.reign
 
     async def _leave(self, primary: Primary) -> None:
         """Let a former primary answer what it was asked, then close."""

@@ -63,6 +63,7 @@ class PrimaryLink:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._subscriptions: dict[bytes, Subscription] = {}
+        self._missing: set[bytes] = set()
         self._wire: Wire | None = None
         self._on_wire = self._nothing_on_wire()
         self._flushing = False
@@ -111,13 +112,15 @@ class PrimaryLink:
 
     @property
     def healthy(self) -> bool:
-        """Whether all that is wanted is heard, and a probe was heard lately."""
+        """Whether all that was heard before is heard, and a probe was heard lately."""
         late_s = self._options.probe_timeout_s + 2 * self._options.probe_interval_s
-        return self._wire is not None and self._on_wire.settled and self.probe.age_s <= late_s
+        return self._wire is not None and not self._missing and self.probe.age_s <= late_s
 
     def add(self, subscription: Subscription) -> None:
         """Hear it here from now on."""
         self._subscriptions[subscription.name] = subscription
+        if subscription.doubtful:
+            self._missing.add(subscription.name)
         if self._on_wire.heard(subscription.name):
             self._confirm(subscription)
         else:
@@ -127,6 +130,7 @@ class PrimaryLink:
         """Hear it here no longer; nothing of it is told any more."""
         if self._subscriptions.get(subscription.name) is subscription:
             del self._subscriptions[subscription.name]
+            self._missing.discard(subscription.name)
             self._look_at(subscription)
 
     def move_probe(self, tag: str) -> None:
@@ -196,7 +200,7 @@ class PrimaryLink:
         self._gone_since_s = self._loop.time()
         self._on_wire = self._nothing_on_wire()
         for subscription in self._subscriptions.values():
-            subscription.be_unheard()
+            self._miss(subscription)
         self._gone.set()
         self._owner.on_unreachable()
 
@@ -230,7 +234,13 @@ class PrimaryLink:
         if self._on_wire.open_count:
             self._flush_soon()
 
+    def _miss(self, subscription: Subscription) -> None:
+        subscription.be_unheard()
+        if subscription.doubtful:
+            self._missing.add(subscription.name)
+
     def _confirm(self, subscription: Subscription) -> None:
+        self._missing.discard(subscription.name)
         if subscription.be_heard():
             if not self._doubts:
                 self._loop.call_soon(self._doubts.tell)
@@ -271,7 +281,7 @@ class PrimaryLink:
     def _on_taken_away(self, name: bytes) -> None:
         """The slot of the channel moved: asking again brings the redirection to where it went."""
         if (subscription := self._subscriptions.get(name)) is not None:
-            subscription.be_unheard()
+            self._miss(subscription)
             self._look_at(subscription)
 
     def _on_refused(self, error: Exception) -> None:

@@ -12,6 +12,8 @@ import binascii
 import logging
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from hub.engine.redis.address import Endpoint, RedisAddress
@@ -130,15 +132,17 @@ class StandaloneTopology(Topology):
 
 
 class SentinelTopology(Topology):
-    """One primary, whom the Sentinels name. The first Sentinel that knows is believed.
+    """One primary, whom the Sentinels name.
 
-    Whether it really is one is seen by whoever connects to it: its answer to INFO counts.
+    More than half of the known Sentinels are heard and the latest configuration among them counts, since
+    one that is cut off from the others tells the past. Whether the primary really is one is seen by whoever
+    connects to it.
     """
 
     def __init__(self, options: RedisOptions, address: RedisAddress) -> None:
         super().__init__(options, address)
         self._primary: Endpoint | None = None
-        self._sentinels = list(address.seeds)
+        self._sentinels = frozenset(address.seeds)
 
     def endpoint_of(self, tag: str) -> Endpoint | None:
         return self._primary
@@ -148,44 +152,69 @@ class SentinelTopology(Topology):
         return frozenset() if self._primary is None else frozenset((self._primary,))
 
     async def _learn(self) -> bool:
-        reasons = []
-        for sentinel in list(self._sentinels):
-            try:
-                found = await self._ask_sentinel(sentinel)
-            except EngineUnavailable as error:
-                reasons.append(error.detail)
-                self._sentinels.remove(sentinel)  # to the end: next time another one is asked first
-                self._sentinels.append(sentinel)
-                continue
-            changed = found != self._primary
-            self._primary = found
-            return changed
-        raise EngineUnavailable("no Sentinel names the primary: " + "; ".join(reasons))
+        answers: list[_SentinelAnswer] = []
+        reasons: list[str] = []
+        asked = {asyncio.create_task(self._ask_sentinel(sentinel)) for sentinel in self._sentinels}
+        waiting = asked
+        try:
+            while waiting and len(answers) <= len(asked) // 2:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    match task.exception():
+                        case None:
+                            answers.append(task.result())
+                        case EngineUnavailable() as error:
+                            reasons.append(error.detail)
+                        case error:
+                            raise error
+        finally:
+            for task in waiting:
+                task.cancel()
+        if not answers:
+            raise EngineUnavailable("no Sentinel names the primary: " + "; ".join(sorted(reasons)))
+        latest = max(answers, key=attrgetter("configuration"))
+        self._sentinels = frozenset(self._address.seeds).union(*(answer.others for answer in answers))
+        changed = latest.primary != self._primary
+        self._primary = latest.primary
+        return changed
 
-    async def _ask_sentinel(self, sentinel: Endpoint) -> Endpoint:
+    async def _ask_sentinel(self, sentinel: Endpoint) -> _SentinelAnswer:
         name = self._address.primary_name
         wire = await open_sentinel(self._address, sentinel, timeout_s=self._options.connect_timeout_s)
         try:
             async with asyncio.timeout(self._options.connect_timeout_s):
-                primary, others = await wire.ask(
-                    [("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name), ("SENTINEL", "SENTINELS", name)]
+                primary, state, others = await wire.ask(
+                    [
+                        ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name),
+                        ("SENTINEL", "MASTER", name),
+                        ("SENTINEL", "SENTINELS", name),
+                    ]
                 )
         except (TimeoutError, ConnectionError):
             raise EngineUnavailable(f"Sentinel at {sentinel} did not answer") from None
         finally:
             wire.abort()
-        if not isinstance(primary, list):
+        if not (isinstance(primary, list) and isinstance(state, list) and isinstance(others, list)):
             raise EngineUnavailable(f"Sentinel at {sentinel} knows no primary named {name!r}")
-        self._remember_sentinels(sentinel, others)
-        return Endpoint(primary[0].decode(), int(primary[1]))
+        rows = [_fields(row) for row in others]
+        return _SentinelAnswer(
+            Endpoint(primary[0].decode(), int(primary[1])),
+            int(_fields(state)[b"config-epoch"]),
+            frozenset(Endpoint(row[b"ip"].decode(), int(row[b"port"])) for row in rows),
+        )
 
-    def _remember_sentinels(self, asked: Endpoint, others: Any) -> None:
-        """Ask this one first next time, then the seeds, then all that it knows of."""
-        known = []
-        for row in others if isinstance(others, list) else []:
-            fields = dict(zip(row[::2], row[1::2], strict=False))
-            known.append(Endpoint(fields[b"ip"].decode(), int(fields[b"port"])))
-        self._sentinels = list(dict.fromkeys([asked, *self._address.seeds, *known]))
+
+@dataclass(frozen=True, slots=True)
+class _SentinelAnswer:
+    """``configuration`` grows with each failover. ``others`` are the Sentinels that this one knows."""
+
+    primary: Endpoint
+    configuration: int
+    others: frozenset[Endpoint]
+
+
+def _fields(row: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(row[::2], row[1::2], strict=False))
 
 
 class ClusterTopology(Topology):

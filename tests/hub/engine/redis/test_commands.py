@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -124,6 +125,33 @@ async def test_a_read_whose_reply_is_lost_is_sent_again(server: RedisServer) -> 
 
 async def _is(server: RedisServer, text: str) -> bool:
     return bool(await server.order("GET", KEY) == text)
+
+
+async def test_nothing_runs_twice_and_nothing_is_claimed_that_did_not_run(server: RedisServer) -> None:
+    """Many callers, a connection cut again and again: every answer is its own, the rest is unknown."""
+    chance = random.Random(7)
+    answers: list[int] = []
+    unknown = 0
+    async with through_a_proxy(server) as (commands, proxy):
+
+        async def call_often() -> None:
+            nonlocal unknown
+            for _ in range(60):
+                try:
+                    answers.append(await increment(commands))
+                except EngineUnavailable:
+                    unknown += 1
+                await asyncio.sleep(0.001)
+
+        callers = [asyncio.create_task(call_often()) for _ in range(10)]
+        while not all(task.done() for task in callers):
+            await asyncio.sleep(chance.uniform(0.0, 0.03))
+            proxy.cut()
+            proxy.restore()
+        await asyncio.gather(*callers)
+    assert len(set(answers)) == len(answers)
+    assert len(answers) <= int(await server.order("GET", KEY)) <= len(answers) + unknown
+    assert unknown > 0
 
 
 async def test_a_late_reply_ends_its_connection(server: RedisServer) -> None:
