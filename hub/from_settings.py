@@ -32,6 +32,7 @@ from hub.auth.jwks import JWKSSource
 from hub.channels import ChannelOptions, ChannelRules
 from hub.connection import ConnectionOptions
 from hub.engine.redis import RedisOptions
+from hub.engine.redis.address import parse_address
 from hub.node import HealingOptions
 from hub.protocol import JSONCodec, ProtobufCodec
 from hub.transport import ServerOptions, TlsFiles, TransportOptions, TrustedProxies
@@ -274,6 +275,7 @@ def redis_options(settings: Settings, loaded: LoadedSettings | None = None) -> R
     """
     redis = settings.redis
     with named_in_settings(("redis", "url"), loaded):
+        parse_address(_text(redis.url))
         return RedisOptions(
             url=_text(redis.url),
             prefix=redis.prefix,
@@ -289,7 +291,7 @@ def redis_options(settings: Settings, loaded: LoadedSettings | None = None) -> R
 
 
 def channel_policy(settings: Settings) -> dict[str, dict[str, Any]]:
-    """What all hubs and publishers on one Redis must agree on: options that are not the default, by namespace."""
+    """What all who share one Redis must agree on: options that are not the default, by namespace."""
     channels = settings.channels
     sections = {"": channels.without_namespace, **{each.name: each for each in channels.namespaces}}
     standard = ChannelOptions()

@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from config import LoadedSettings, Problem, SettingsError
-from hub.from_settings import jwks_source, named_in_settings, subscription_keys, verification_keys
+from hub.from_settings import (
+    jwks_source,
+    named_in_settings,
+    redis_options,
+    subscription_keys,
+    verification_keys,
+)
 from hub.transport.origins import OriginPolicy
 
 
@@ -24,11 +30,16 @@ def try_settings(loaded: LoadedSettings) -> None:
         with named_in_settings(("http", "allowed_origins"), loaded):
             OriginPolicy(settings.http.allowed_origins)
 
+    def try_redis() -> None:
+        if settings.chosen_engine == "redis":
+            redis_options(settings, loaded)
+
     trials: list[Callable[[], object]] = [
         lambda: verification_keys(settings, loaded),
         lambda: subscription_keys(settings, loaded),
         lambda: jwks_source(settings, loaded),
         try_origins,
+        try_redis,
     ]
     problems: list[Problem] = []
     for trial in trials:
