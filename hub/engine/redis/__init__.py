@@ -5,7 +5,7 @@ Standalone, behind Sentinels, or as a Cluster. Knows the ports it fulfils, and n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hub.engine import Engine
@@ -47,11 +47,13 @@ def redis_engine(
     *,
     namespaces: Policy,
     description: Mapping[str, Any] | None = None,
+    now_ms: Callable[[], int] | None = None,
 ) -> Engine:
     """The engine of one node. Opens nothing before its lifecycle is started.
 
     ``namespaces`` are the options that all nodes on this Redis must agree on,
-    ``description`` is what operators are told of this node; both JSON-ready.
+    ``description`` is what operators are told of this node; both JSON-ready. ``now_ms``
+    replaces the server's clock where streams ask for it, and is for tests alone.
 
     Raises:
         ValueError: for a URL that names no Redis.
@@ -75,7 +77,7 @@ def redis_engine(
             namespaces,
             replace_policy=options.replace_policy,
         ),
-        broker=RedisBroker(commands, link, keys),
+        broker=RedisBroker(commands, link, keys, now_ms=now_ms),
         presence=presence,
         control=RedisControl(commands, link, keys, leases),
         health=RedisHealth(link),

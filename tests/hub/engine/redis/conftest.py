@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
-import redis
 
 from hub.engine.redis.options import RedisOptions
-from tests.support.redis_server import RedisCluster, RedisServer, redis_cluster, redis_server
+from tests.support.shared_redis import empty_redis, shared_cluster, shared_server
 
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def shared_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
-    """A server that nobody may stop."""
-    async with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisCluster]:
-    """Three primaries that nobody may stop."""
-    async with redis_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
+__all__ = ["redis_options", "shared_cluster", "shared_server"]
 
 
 @pytest.fixture(params=["standalone", "cluster"])
 def redis_options(request: pytest.FixtureRequest) -> RedisOptions:
     """An empty Redis of either kind."""
-    if request.param == "cluster":
-        cluster: RedisCluster = request.getfixturevalue("shared_cluster")
-        servers, url = cluster.servers, cluster.url
-    else:
-        server: RedisServer = request.getfixturevalue("shared_server")
-        servers, url = [server], server.url
-    for each in servers:
-        with redis.Redis(port=each.port) as client:
-            client.flushall()
-    return RedisOptions(url, partitions=4)
+    return empty_redis(request.param, request)
