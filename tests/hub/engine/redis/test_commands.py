@@ -136,7 +136,7 @@ async def test_nothing_runs_twice_and_nothing_is_claimed_that_did_not_run(server
 
         async def call_often() -> None:
             nonlocal unknown
-            for _ in range(60):
+            for _ in range(20):
                 try:
                     answers.append(await increment(commands))
                 except EngineUnavailable:
@@ -191,9 +191,9 @@ async def test_a_server_that_is_gone_fails_calls_at_once(server: RedisServer) ->
     async with running_commands(quick(server.url, command_timeout_s=0.3)) as commands:
         await increment(commands)
         await server.kill()
-        with pytest.raises(EngineUnavailable, match="is gone"):
+        with pytest.raises(EngineUnavailable):
             await increment(commands)
-        with pytest.raises(EngineUnavailable, match="refused"):
+        with pytest.raises(EngineUnavailable, match=r"is gone: .*refused"):
             await _fails_at_once(commands)
         await server.start()
         await until(lambda: _works(commands))
