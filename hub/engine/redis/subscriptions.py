@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 
 
@@ -58,7 +58,7 @@ class WireSubscriptions:
 
     def next_commands(self) -> list[tuple[bytes, ...]]:
         """Commands for at most one chunk of names, each of one tag; empty when nothing is open."""
-        chunk = list(self._open.items())[: self._chunk_count]
+        chunk = list(islice(self._open.items(), self._chunk_count))
         for name, _ in chunk:
             del self._open[name]
         new = [(name, tag) for name, tag in chunk if self._wanted(name) and name not in self._asked]

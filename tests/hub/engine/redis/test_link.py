@@ -16,6 +16,7 @@ from hub.engine.redis.link import Link
 from hub.engine.redis.topology import StandaloneTopology
 from hub.errors import EngineUnavailable
 from tests.hub.engine.redis.links import RecordingListener, quick, running_commands, running_link
+from tests.support.certificates import make_certificate
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 from tests.support.waiting import eventually
@@ -78,6 +79,20 @@ async def test_what_is_published_is_told_in_order(server: RedisServer) -> None:
         await eventually(lambda: len(one.messages) == len(other.messages) == 50)
         assert one.messages == [("a", b"%d" % n) for n in range(50)]
         assert other.payloads == one.payloads
+
+
+async def test_a_flood_over_tls_arrives_whole(tmp_path: Path) -> None:
+    """With a password; more than is handled in one turn of the loop."""
+    certificate = make_certificate(tmp_path)
+    async with (
+        redis_server(tmp_path / "tls", password="secret", certificate=certificate) as server,
+        running_link(quick(server.url)) as (commands, link),
+    ):
+        listener = await listen(link, "a")
+        sent = [b"%d" % number + b"x" * 500 for number in range(3000)]
+        await asyncio.gather(*(commands.call("p1", "PUBLISH", name_of("a"), payload) for payload in sent))
+        await eventually(lambda: len(listener.messages) == 3000)
+        assert listener.payloads == sent
 
 
 async def test_without_a_channel_the_name_is_told(server: RedisServer) -> None:
