@@ -9,8 +9,16 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import pytest
+
 from hub.engine import Engine
 from hub.engine.memory import memory_engine
+from hub.engine.redis import RedisOptions, redis_engine
+from hub.model import NodeId
+from tests.support.shared_redis import empty_redis
+
+REDIS_AHEAD_S = 3600.0
+"""How far the clock of a test goes before the server's, so that no key expires by the latter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,7 @@ class World:
     advance: Callable[[float], Awaitable[None]]
 
 
-Factory: TypeAlias = Callable[[], AbstractAsyncContextManager[World]]
+Factory: TypeAlias = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[World]]
 
 
 @contextlib.asynccontextmanager
@@ -33,7 +41,32 @@ async def memory_world() -> AsyncIterator[World]:
         nonlocal now_s
         now_s += seconds
 
-    yield World(memory_engine(clock_s=lambda: now_s, wall_s=time.time), advance)
+    engine = memory_engine(clock_s=lambda: now_s, wall_s=time.time)
+    await engine.lifecycle.start()
+    yield World(engine, advance)
+    await engine.lifecycle.stop()
 
 
-ENGINES: Mapping[str, Factory] = {"memory": memory_world}
+@contextlib.asynccontextmanager
+async def redis_world(options: RedisOptions) -> AsyncIterator[World]:
+    """The engine over a real Redis; its streams by a clock that the test moves, all else by the server's."""
+    now_s = time.time() + REDIS_AHEAD_S
+
+    async def advance(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    engine = redis_engine(options, NodeId("a"), namespaces={}, now_ms=lambda: int(now_s * 1000))
+    await engine.lifecycle.start()
+    try:
+        yield World(engine, advance)
+    finally:
+        await engine.lifecycle.stop()
+
+
+ENGINES: Mapping[str, Factory] = {
+    "memory": lambda request: memory_world(),
+    "redis": lambda request: redis_world(empty_redis("standalone", request)),
+    "redis cluster": lambda request: redis_world(empty_redis("cluster", request)),
+}
+"""Each engine in turn."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from hub.model import ClientInfo, Position, Publication
@@ -26,6 +27,7 @@ class RecordingEvents:
 
     publications: list[Heard] = field(default_factory=list)
     comings: list[tuple[str, str, ClientInfo]] = field(default_factory=list)
+    doubts: list[Collection[str] | None] = field(default_factory=list)
 
     def on_publication(self, channel: str, publication: Publication, position: Position | None) -> None:
         """Remember it."""
@@ -38,6 +40,10 @@ class RecordingEvents:
     def on_leave(self, channel: str, info: ClientInfo) -> None:
         """Remember it."""
         self.comings.append(("leave", channel, info))
+
+    def on_doubt(self, channels: Collection[str] | None) -> None:
+        """Remember it."""
+        self.doubts.append(channels)
 
     async def heard(self, count: int) -> list[Heard]:
         """The publications, once there are ``count`` of them; a turn of the loop more would show another."""

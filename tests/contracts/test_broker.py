@@ -93,6 +93,15 @@ class TestPositions:
         ]
         assert heard[1].position is None
 
+    async def test_many_tops_are_read_at_once(self, broker: Broker) -> None:
+        """In the order asked, whether there is a stream already or not; asking makes it."""
+        await publish(broker, 1, 2)
+        tops = await broker.positions([("new", KEEP), (CHANNEL, KEEP), ("new", KEEP)])
+        assert [top.offset for top in tops] == [0, 2, 0]
+        assert tops[0] == tops[2] == (await broker.history("new", ALL, KEEP)).top
+        assert tops[1] == (await broker.history(CHANNEL, ALL, KEEP)).top
+        assert await broker.positions([]) == []
+
     async def test_a_forgotten_position_is_another_stream(self, world: World, broker: Broker) -> None:
         """After the time of the position itself, the stream starts anew under another epoch."""
         policy = HistoryPolicy(size=10, ttl_s=10, meta_ttl_s=60)
