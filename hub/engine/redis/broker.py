@@ -201,10 +201,10 @@ def _position(answer: list[Any]) -> Position:
 
 
 def _publications(channel: str, entries: list[Any]) -> Iterator[Publication]:
-    for entry_id, (_, time_ms, _, _, _, packed, *_) in entries:
+    for entry_id, (_, entry) in entries:
         offset = int(entry_id.partition(b"-")[0])
         try:
-            yield envelope.decode_publication(packed, offset, int(time_ms))
+            yield envelope.decode_entry(entry, offset)
         except envelope.MalformedMessage as error:
             # Left out, it shows as a jump of offsets; raised, it would close the channel for everybody.
             log.warning("left out entry %d of the stream of %r: %s", offset, channel, error)

@@ -75,6 +75,20 @@ def decode_publication(envelope: bytes, offset: int, time_ms: int) -> Publicatio
     return Publication(packed.data, offset, info, packed.tags, time_ms, packed.delta)
 
 
+def decode_entry(entry: bytes, offset: int) -> Publication:
+    """The publication of an entry of a stream, which begins with its time and its life.
+
+    Raises:
+        MalformedMessage: if it is none.
+    """
+    head, _, packed = entry.partition(b"\n")
+    try:
+        time_ms = int(head.partition(b" ")[0])
+    except ValueError as error:
+        raise MalformedMessage("the head of an entry cannot be read") from error
+    return decode_publication(packed, offset, time_ms)
+
+
 def publication_message(envelope: bytes, time_ms: int) -> bytes:
     """The message of a publication without a place in a stream; those with one are written by the script."""
     return b"p\n0\n\n%d\n%b" % (time_ms, envelope)

@@ -4,8 +4,9 @@
 --              term    the partition's term when the stream was last used
 --              offset  of the newest publication, kept or not
 --              until   ms; then the stream is forgotten, and the key expires
--- log (stream): id is <offset>-0; t appended at (ms), l life (s), e envelope;
---              the key expires with the newest of them
+-- log (stream): id is <offset>-0; one field e: <appended at, ms> <life, s>\n<envelope>, in one
+--              piece because every piece costs when a history is read;
+--              the key expires with the newest entry
 --
 -- The epoch is <birth>-<term>. A new term means that Redis was started anew or another
 -- server took over, perhaps without the newest publications: the offset leaps, so that
@@ -68,13 +69,14 @@ local function append(log_key, stream, now_ms, envelope, size, ttl_s)
   stream.offset = stream.offset + 1
   stream.has_grown = true
   redis.call('XADD', log_key, 'MAXLEN', size, decimal(stream.offset) .. '-0',
-    't', decimal(now_ms), 'l', ttl_s, 'e', envelope)
+    'e', decimal(now_ms) .. ' ' .. ttl_s .. '\n' .. envelope)
   redis.call('PEXPIREAT', log_key, decimal(now_ms + ttl_s * 1000))
 end
 
+-- An entry that no hub wrote is over too: it must not stand in the way of the others.
 local function is_over(entry, now_ms)
-  local fields = entry[2]
-  return now_ms >= fields[2] + fields[4] * 1000
+  local appended_ms, life_s = string.match(entry[2][2], '^(%d+) (%d+)\n')
+  return not appended_ms or now_ms >= appended_ms + life_s * 1000
 end
 
 -- Let go what is too old, oldest first and no further than the first that is not;

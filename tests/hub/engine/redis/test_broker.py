@@ -100,17 +100,29 @@ class TestWhatNoHubWrote:
         (record,) = caplog.records
         assert "dropped a message" in record.getMessage()
 
+    @pytest.mark.parametrize("entry", [b"4398046511104 300\n\xc1", b"", b"then 300\n\x91\xc4\x00"])
     async def test_a_foreign_entry_is_left_out(
-        self, parts: BrokerParts, caplog: pytest.LogCaptureFixture
+        self, parts: BrokerParts, entry: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         """It shows as a jump of offsets; the rest of the history can be read."""
         await publish(parts, 1)
-        await parts.order(CHANNEL, "XADD", parts.log(CHANNEL), "2-0", "t", 2**42, "l", 300, "e", b"\xc1")
+        await parts.order(CHANNEL, "XADD", parts.log(CHANNEL), "2-0", "e", entry)
         await parts.order(CHANNEL, "HSET", parts.meta(CHANNEL), "offset", 2)
         await publish(parts, 3)
         page = await parts.broker.history(CHANNEL, EVERYTHING, KEEP)
         assert [publication.offset for publication in page.publications] == [1, 3]
         assert "left out entry 2" in caplog.text
+
+
+    async def test_a_foreign_entry_at_the_front_is_let_go(self, parts: BrokerParts) -> None:
+        """It has no age to be compared, and must not stand in the way of the others."""
+        await parts.order(CHANNEL, "XADD", parts.log(CHANNEL), "0-1", "f", b"x")
+        await parts.broker.positions([(CHANNEL, KEEP)])
+        await parts.order(CHANNEL, "XADD", parts.log(CHANNEL), "0-2", "f", b"x")
+        await publish(parts, 1)
+        page = await parts.broker.history(CHANNEL, EVERYTHING, KEEP)
+        assert [publication.offset for publication in page.publications] == [1]
+        assert await parts.order(CHANNEL, "XLEN", parts.log(CHANNEL)) == 1
 
 
 class TestWhatLiesInRedis:

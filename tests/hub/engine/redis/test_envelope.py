@@ -13,6 +13,7 @@ from hub.engine.redis.envelope import (
     LEAVE,
     PUBLICATION,
     MalformedMessage,
+    decode_entry,
     decode_publication,
     encode_publication,
     join_message,
@@ -55,6 +56,13 @@ def test_a_message_holds_the_position(publication: Publication) -> None:
     message = head + encode_publication(publication)
     assert message.startswith(PUBLICATION)
     assert parse_publication(message) == (publication, Position(publication.offset, "birth-3"))
+
+
+@given(publications)
+def test_an_entry_holds_the_time(publication: Publication) -> None:
+    """As a script writes it, before its life; the offset is the entry's id."""
+    entry = f"{publication.time_ms} 300\n".encode() + encode_publication(publication)
+    assert decode_entry(entry, publication.offset) == publication
 
 
 def test_a_message_without_a_stream_has_no_position() -> None:
