@@ -1,25 +1,14 @@
-"""Payloads of the server API: opaque bytes that must be able to stand in JSON, or say that they are not.
-
-Checks, and never re-serialises. Knows no request and no method.
-"""
+"""Payloads as the server API's requests carry them: JSON as it was written, or base64. Knows no method."""
 
 from __future__ import annotations
 
-import re
 from base64 import b64decode
 from binascii import Error as NotBase64
 
-from msgspec import DecodeError, Raw, UnsetType
-from msgspec.json import Decoder
+from msgspec import Raw, UnsetType
 
 from hub.errors import BAD_REQUEST, HubError
-
-MAX_DEPTH = 256
-"""Arrays and objects within each other. Parsers of phones recurse, and one that gives up loses the frame."""
-
-_skimmer = Decoder(Raw)
-_MARKS = re.compile(rb'\\.|["\[\]{}]', re.DOTALL)
-_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+from hub.payloads import MAX_DEPTH, is_too_deep
 
 
 def payload_of(raw: Raw | UnsetType, b64: str | None, field: str) -> bytes | None:
@@ -36,32 +25,6 @@ def payload_of(raw: Raw | UnsetType, b64: str | None, field: str) -> bytes | Non
     if isinstance(raw, UnsetType):
         return None
     payload = bytes(raw)
-    if _too_deep(payload):
+    if is_too_deep(payload):
         raise HubError(BAD_REQUEST, f"`{field}` is nested deeper than {MAX_DEPTH} levels")
     return payload
-
-
-def is_json(payload: bytes) -> bool:
-    """Whether ``payload`` can stand in a JSON document as it is."""
-    try:
-        if not payload.isascii():
-            payload.decode()
-        _skimmer.decode(payload)
-    except (DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
-
-
-def _too_deep(payload: bytes) -> bool:
-    if payload.count(b"[") + payload.count(b"{") <= MAX_DEPTH:
-        return False
-    depth, in_text = 0, False
-    for mark in _MARKS.finditer(payload):
-        sign = payload[mark.start()]
-        if sign == ord('"'):
-            in_text = not in_text
-        elif not in_text:
-            depth += _STEP.get(sign, 0)
-            if depth > MAX_DEPTH:
-                return True
-    return False

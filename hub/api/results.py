@@ -12,11 +12,11 @@ from typing import Any
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from hub.api.payloads import is_json
 from hub.errors import BAD_REQUEST, HubError
 from hub.model import ClientInfo as Client
 from hub.model import HistoryPage
 from hub.model import Publication as StoredPublication
+from hub.payloads import is_json
 
 _NULL = Raw(b"null")
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from hub.engine.broker import BrokerEvents
 from hub.engine.redis import envelope
-from hub.engine.redis.commands import Argument, Commands
+from hub.engine.redis.commands import Commands
 from hub.engine.redis.keys import Keys
 from hub.engine.redis.link import Link
 from hub.engine.redis.scripts import load_script
+from hub.engine.redis.stream_writer import StreamWriter, life_s, new_birth
 from hub.model import (
     ClientInfo,
     HistoryFilter,
@@ -34,11 +33,9 @@ log = logging.getLogger(__name__)
 POSITIONS_AT_ONCE = 500
 """How many tops are asked for before the answers are awaited: more would hold the loop and fill the queue."""
 
-_BIRTH_BYTES = 6
 _MAX_SINCE = 2**53
 """No stream gets there, and above it scripts cannot count."""
 
-_PUBLISH = load_script("clock", "stream", "publish")
 _HISTORY = load_script("clock", "stream", "history")
 
 
@@ -54,7 +51,7 @@ class RedisBroker:
         self._commands = commands
         self._link = link
         self._keys = keys
-        self._now_ms = now_ms
+        self._writer = StreamWriter(commands, keys, now_ms=now_ms)
         self._events: BrokerEvents | None = None
         self._listened: set[str] = set()
 
@@ -102,10 +99,6 @@ class RedisBroker:
         if self._events is not None:
             self._events.on_doubt(channels)
 
-    def _now(self) -> int | str:
-        # Empty lets the script ask the server: one clock for all nodes.
-        return "" if self._now_ms is None else self._now_ms()
-
     async def publish(
         self,
         channel: str,
@@ -117,40 +110,21 @@ class RedisBroker:
         version: int = 0,
         version_epoch: str = "",
     ) -> PublishResult:
-        packed = envelope.encode_publication(publication)
-        names, tag = self._keys, self._keys.tag_of(channel)
-        if not (policy.keeps or idempotency_key or version):
-            # Nothing to decide and nothing to keep: no script, and the time is this node's.
-            time_ms = int(time.time() * 1000) if self._now_ms is None else self._now_ms()
-            await self._tell(channel, envelope.publication_message(packed, time_ms))
-            return PublishResult(None)
-        keys = [names.fanout(tag, channel)]
-        args: list[Argument] = [self._now(), self._commands.publish_verb, packed]
-        if policy.keeps:
-            keys += (names.term(tag), names.meta(tag, channel), names.log(tag, channel))
-            args += (policy.size, policy.ttl_s, _life_s(policy), _new_birth())
-        else:
-            args += (0, 0, 0, "")
-        if idempotency_key:
-            keys.append(names.idempotency(tag, channel, idempotency_key))
-        args.append(idempotency_ttl_s if idempotency_key else "")
-        if version:
-            keys.append(names.version(tag, channel, version_epoch))
-            args += (version, policy.meta_ttl_s)
-        else:
-            args += ("", "")
-        duplicate, offset, epoch = await self._commands.run(tag, _PUBLISH, keys, args)
-        return PublishResult(Position(offset, epoch.decode()) if epoch else None, bool(duplicate))
+        return await self._writer.publish(
+            channel,
+            publication,
+            policy,
+            idempotency_key=idempotency_key,
+            idempotency_ttl_s=idempotency_ttl_s,
+            version=version,
+            version_epoch=version_epoch,
+        )
 
     async def publish_join(self, channel: str, info: ClientInfo) -> None:
-        await self._tell(channel, envelope.join_message(info))
+        await self._writer.tell(channel, envelope.join_message(info))
 
     async def publish_leave(self, channel: str, info: ClientInfo) -> None:
-        await self._tell(channel, envelope.leave_message(info))
-
-    async def _tell(self, channel: str, message: bytes) -> None:
-        tag = self._keys.tag_of(channel)
-        await self._commands.call(tag, self._commands.publish_verb, self._keys.fanout(tag, channel), message)
+        await self._writer.tell(channel, envelope.leave_message(info))
 
     async def history(self, channel: str, wanted: HistoryFilter, policy: HistoryPolicy) -> HistoryPage:
         since: int | str = ""
@@ -178,22 +152,13 @@ class RedisBroker:
     ) -> list[Any]:
         names, tag = self._keys, self._keys.tag_of(channel)
         keys = (names.term(tag), names.meta(tag, channel), names.log(tag, channel))
-        args = (self._now(), _new_birth(), _life_s(policy), limit, since, backward)
+        args = (self._writer.now(), new_birth(), life_s(policy), limit, since, backward)
         answer: list[Any] = await self._commands.run(tag, _HISTORY, keys, args, repeatable=True)
         return answer
 
     async def remove_history(self, channel: str) -> None:
         tag = self._keys.tag_of(channel)
         await self._commands.call(tag, "UNLINK", self._keys.log(tag, channel))
-
-
-def _new_birth() -> str:
-    # Sent with every call, used by the first: whether there is a stream, only the script knows.
-    return secrets.token_urlsafe(_BIRTH_BYTES)
-
-
-def _life_s(policy: HistoryPolicy) -> int:
-    return max(policy.meta_ttl_s, policy.ttl_s)
 
 
 def _position(answer: list[Any]) -> Position:

@@ -107,11 +107,14 @@ async def _claim(
     return held
 
 
-async def read_schema(commands: Commands, keys: Keys) -> Agreement | None:
+async def read_schema(commands: Commands, keys: Keys, partitions: int | None = None) -> Agreement | None:
     """What the hubs agreed on, for those who publish beside them; None when no hub ever started here.
 
+    Whoever insists on a number of partitions says so; whoever does not takes that of the hubs.
+    Looks at control keys only: ``keys`` may know no partition yet.
+
     Raises:
-        SchemaMismatch: the hubs do what the caller cannot do, or ``keys`` names other partitions.
+        SchemaMismatch: the hubs do what the caller cannot do, or have other partitions.
         EngineUnavailable: Redis did not answer.
     """
     fields = await commands.call(
@@ -124,7 +127,7 @@ async def read_schema(commands: Commands, keys: Keys) -> Agreement | None:
     held = _agreement(fields)
     if held is None:
         return None
-    differences = _differences_of_keys(SCHEMA, keys.partitions, held)
+    differences = _differences_of_keys(SCHEMA, held.partitions if partitions is None else partitions, held)
     if differences:
         raise SchemaMismatch(
             f"The hubs on this Redis do otherwise than this publisher: {'; '.join(differences)}. "

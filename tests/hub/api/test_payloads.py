@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
-from hub.api.payloads import MAX_DEPTH, is_json, payload_of
+from hub.api.payloads import payload_of
 from hub.errors import BAD_REQUEST, HubError
+from hub.payloads import MAX_DEPTH
 
 
 def test_keeps_json_byte_for_byte() -> None:
@@ -67,24 +66,3 @@ def test_refuses_json_too_deep(payload: bytes) -> None:
     """What a phone's parser may choke on is not published."""
     with pytest.raises(HubError, match="deeper"):
         payload_of(Raw(payload), None, "data")
-
-
-@pytest.mark.parametrize("payload", [b"null", b' {"a": [1, "\xc3\xa4"]} ', b'"\\ud83d\\ude00"', b"-1.5e3"])
-def test_knows_json(payload: bytes) -> None:
-    """Whole documents of any type are JSON."""
-    assert is_json(payload)
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [b"", b"{", b"\xff", b'"\xff"', b'"\xed\xa0\x80"', b'"\\ud800"', b"1 2", b"NaN", b'"\n"', b"[" * 10**5],
-)
-def test_knows_what_is_not_json(payload: bytes) -> None:
-    """Anything that would break the document around it is not JSON."""
-    assert not is_json(payload)
-
-
-@given(st.binary())
-def test_never_fails_to_say(payload: bytes) -> None:
-    """Any bytes get an answer."""
-    assert is_json(payload) in (True, False)

@@ -159,7 +159,7 @@ async def test_a_publisher_with_other_partitions_is_refused(redis_options: Redis
     async with running_node(redis_options, "a") as a:
         await claim_as_newcomer(a, POLICY)
         with pytest.raises(SchemaMismatch, match="partitions 16 here, 4 there"):
-            await read_schema(a.commands, Keys(a.keys.prefix, 16))
+            await read_schema(a.commands, a.keys, 16)
 
 
 async def test_a_broken_schema_is_written_anew(redis_options: RedisOptions) -> None:
