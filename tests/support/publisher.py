@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
@@ -49,19 +49,27 @@ class Publisher:
         """Return once ``count`` more publications were accepted in every channel.
 
         Raises:
-            AssertionError: when that takes longer, with what the hubs answered.
+            AssertionError: when that takes longer, with what the hubs answered; at once when they
+                answered something that no repeat would mend.
         """
         goals = {channel: len(accepted) + count for channel, accepted in self.accepted.items()}
+        reached = asyncio.create_task(self._reach(goals))
         try:
-            async with asyncio.timeout(timeout_s), self._progress:
-                await self._progress.wait_for(
-                    lambda: all(len(self.accepted[channel]) >= goal for channel, goal in goals.items())
-                )
-        except TimeoutError:
+            watched = [reached, *self._tasks]
+            done, _ = await asyncio.wait(watched, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
             behind = [channel for channel, goal in goals.items() if len(self.accepted[channel]) < goal]
-            raise AssertionError(
-                f"publishing to {behind} does not come on; answers so far: {dict(self.refusals)}"
-            ) from None
+            assert not behind, f"{behind} do not come on; answers so far: {dict(self.refusals)}"
+        finally:
+            reached.cancel()
+            await asyncio.gather(reached, return_exceptions=True)
+
+    async def _reach(self, goals: Mapping[str, int]) -> None:
+        async with self._progress:
+            await self._progress.wait_for(
+                lambda: all(len(self.accepted[channel]) >= goal for channel, goal in goals.items())
+            )
 
     async def stop(self) -> None:
         """Publish what is under way, and nothing after it. Raises what a task failed with. Idempotent."""

@@ -9,6 +9,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -44,14 +45,19 @@ async def test_a_hub_is_killed(world: SingleWorld) -> None:
     assert swarm.gap_count == 0
 
 
-async def test_a_hub_is_frozen(world: SingleWorld) -> None:
-    """Past its lease: impatient clients leave it, the others and the hub itself go on when it thaws."""
+async def freeze_a_hub(world: SingleWorld, for_s: float) -> None:
+    """Nothing may be lost over it."""
     async with world.swarm() as swarm:
         world.hubs[0].freeze()
-        await asyncio.sleep(5)
+        await asyncio.sleep(for_s)
         world.hubs[0].thaw()
         await swarm.heal()
     assert swarm.gap_count == 0
+
+
+async def test_a_hub_is_frozen(world: SingleWorld) -> None:
+    """Past its lease: impatient clients leave it, the others and the hub itself go on when it thaws."""
+    await freeze_a_hub(world, 5)
 
 
 async def test_the_link_to_redis_is_cut(world: SingleWorld) -> None:
@@ -65,15 +71,20 @@ async def test_the_link_to_redis_is_cut(world: SingleWorld) -> None:
     assert swarm.checker.lost_connections == 0
 
 
-async def test_the_link_to_redis_stalls(world: SingleWorld) -> None:
-    """As a cut, but that every side believes for a while that the other is there."""
+async def stall_the_link(world: SingleWorld, for_s: float) -> None:
+    """Nobody may notice it."""
     async with world.swarm() as swarm:
         world.link.stall()
-        await asyncio.sleep(SHORTER_THAN_REAL_S)
+        await asyncio.sleep(for_s)
         world.link.restore()
         await swarm.heal()
     assert swarm.gap_count == 0
     assert swarm.checker.lost_connections == 0
+
+
+async def test_the_link_to_redis_stalls(world: SingleWorld) -> None:
+    """As a cut, but that every side believes for a while that the other is there."""
+    await stall_the_link(world, SHORTER_THAN_REAL_S)
 
 
 async def test_the_answers_of_redis_stall(world: SingleWorld) -> None:
@@ -144,3 +155,12 @@ async def test_redis_is_flushed(world: SingleWorld) -> None:
         await world.redis.order("SCRIPT", "FLUSH")
         await swarm.heal()
     assert swarm.gap_count == swarm.subscription_count
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_real_delays(tmp_path: Path, js: JsDriver) -> None:
+    """With the settings of production: a link that is silent for 30 s, a hub that is frozen for 10 s."""
+    async with single_world(tmp_path, js, settings={}) as world:
+        await stall_the_link(world, 30)
+        await freeze_a_hub(world, 10)

@@ -45,8 +45,13 @@ class World:
             if not hub.is_running:
                 await hub.start()
         await self.hubs.become_ready()
-        async with swarm(self.url, self.js, size) as running:
-            yield running
+        try:
+            async with swarm(self.url, self.js, size) as running:
+                yield running
+        except Exception as error:
+            for hub in self.hubs:
+                error.add_note(f"{hub.name} logged:\n{hub.log()}")
+            raise
 
 
 @dataclass(frozen=True, slots=True)
