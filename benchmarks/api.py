@@ -51,6 +51,9 @@ def requests_of(kind: str) -> list[bytes]:
         case "batch":
             commands = ",".join(f'{{"publish":{body}}}' for body in publish[:BATCH])
             return [_http("batch", f'{{"commands":[{commands}]}}')]
+        case "parallel batch":
+            commands = ",".join(f'{{"publish":{body}}}' for body in publish[:BATCH])
+            return [_http("batch", f'{{"commands":[{commands}],"parallel":true}}')]
         case "broadcast":
             channels = json.dumps([f"bench{number}" for number in range(BATCH)])
             return [_http("broadcast", f'{{"channels":{channels},"data":{DATA}}}')]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ class Crowd:
         careful: watch that every publication is the next one, instead of counting bytes.
         processes: at least so many.
         first: number of the first client, which names its user.
+        program: module of the client process and its arguments.
     """
 
     def __init__(
@@ -39,11 +40,12 @@ class Crowd:
         careful: bool = False,
         processes: int = 1,
         first: int = 0,
+        program: Sequence[str] = ("benchmarks.phones",),
     ) -> None:
         _, client_cores = cores()
         needed = max(processes, -(-count // MOST_PER_PROCESS))
         self._sizes = [count // needed + (index < count % needed) for index in range(needed)]
-        self._children = [Child("benchmarks.phones", pinned_to=client_cores) for _ in self._sizes]
+        self._children = [Child(*program, pinned_to=client_cores) for _ in self._sizes]
         for child, size in zip(self._children, self._sizes, strict=True):
             child.tell(
                 "prepare",

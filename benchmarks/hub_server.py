@@ -59,6 +59,17 @@ class HubServer:
             await asyncio.sleep(0)
         return {}
 
+    async def publish_around(self, order: Order) -> Answer:
+        """Publish to many channels in turn, ``gathered`` at a time, awaited before the next ones."""
+        data = payload_of(order["payload_bytes"])
+        channels = [order["channel"].format(number=number) for number in range(order["channels"])]
+        for start in range(0, order["count"], order["gathered"]):
+            some = range(start, min(start + order["gathered"], order["count"]))
+            await asyncio.gather(
+                *(self._hub.node.publish(channels[index % len(channels)], data) for index in some)
+            )
+        return {}
+
     async def top(self, order: Order) -> Answer:
         """The position of a channel's last publication."""
         page = await self._hub.node.history(order["channel"], HistoryFilter())
@@ -117,7 +128,16 @@ async def _main() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
-    names = ("port", "publish", "top", "keep_publishing", "stop_publishing", "cut", "memory")
+    names = (
+        "port",
+        "publish",
+        "publish_around",
+        "top",
+        "keep_publishing",
+        "stop_publishing",
+        "cut",
+        "memory",
+    )
     await obey({name: getattr(server, name) for name in names})
 
 

@@ -93,14 +93,22 @@ def server(command: Sequence[str]) -> Iterator[ServerProcess]:
 
 
 @contextlib.contextmanager
-def hub_server(more_settings: str = "") -> Iterator[ServerProcess]:
-    """Run ``hub serve`` with ``SETTINGS`` and ``more_settings`` (TOML) for the length of the block."""
+def hub_server(more_settings: str = "", *, redis_url: str = "") -> Iterator[ServerProcess]:
+    """Run ``hub serve`` with ``SETTINGS`` and ``more_settings`` (TOML) for the length of the block.
+
+    On Redis where there is a ``redis_url``, else on the embedded engine.
+    """
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "hub.toml"
-        config.write_text(SETTINGS + more_settings)
+        config.write_text((_on_redis(redis_url) if redis_url else SETTINGS) + more_settings)
         command = ["-m", "hub", "serve", "--json", "--port", "0", "--config", str(config)]
         with server([sys.executable, *command]) as running:
             yield running
+
+
+def _on_redis(url: str) -> str:
+    chosen = SETTINGS.replace('engine = "memory"', 'engine = "redis"')
+    return f'{chosen}\n[redis]\nurl = "{url}"\n'
 
 
 def client(module: str, *arguments: str) -> Any:

@@ -1,0 +1,1 @@
+"""The hub on Redis, measured beside bare clients of the same Redis doing the same."""
