@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "hub.model": set(),
     "hub.errors": set(),
     "hub.metrics": set(),
+    "hub.payloads": CORE,
     "hub.protocol": CORE,
     "hub.channels": CORE,
     "hub.auth": CORE | {"hub.channels"},
@@ -23,14 +24,18 @@ ALLOWED: dict[str, set[str]] = {
     "hub.delivery": CORE,
     "hub.engine": CORE | {"hub.delivery"},
     "hub.engine.memory": CORE | {"hub.engine", "hub.delivery"},
+    "hub.engine.redis": CORE | {"hub.engine", "hub.delivery"},
     "hub.fanout": CORE | {"hub.protocol", "hub.metrics"},
     "hub.node": CORE | {"hub.engine", "hub.fanout", "hub.channels", "hub.delivery", "hub.metrics"},
     # Wider than first drawn: see docs/decisions/0001-connection-imports.md.
     "hub.connection": CORE
     | {"hub.session", "hub.fanout", "hub.node", "hub.auth", "hub.channels", "hub.protocol", "hub.metrics"},
     "hub.transport": CORE | {"hub.connection", "hub.protocol", "hub.metrics"},
-    "hub.api": CORE | {"hub.node", "hub.auth", "hub.channels", "hub.metrics"},
+    "hub.api": CORE | {"hub.node", "hub.auth", "hub.channels", "hub.metrics", "hub.payloads"},
     "hub.ops": CORE | {"hub.node", "hub.fanout", "hub.transport"},
+    # Wider than first drawn: see docs/decisions/0006-publisher-imports.md.
+    "hub.publisher": CORE
+    | {"hub.engine", "hub.engine.redis", "hub.delivery", "hub.channels", "hub.payloads"},
     "config": set(),
 }
 """Our own packages that each room may import; it may always import itself."""
@@ -38,7 +43,15 @@ ALLOWED: dict[str, set[str]] = {
 ANYTHING = {"hub.app", "hub.cli", "hub.from_settings", "hub.__main__"}
 """The composition root and the command line."""
 
-PURE = ("hub.model", "hub.errors", "hub.protocol", "hub.channels", "hub.session", "hub.delivery")
+PURE = (
+    "hub.model",
+    "hub.errors",
+    "hub.payloads",
+    "hub.protocol",
+    "hub.channels",
+    "hub.session",
+    "hub.delivery",
+)
 """Rooms without I/O and without a clock."""
 
 STANDARD_LIBRARY_ONLY = ("hub.model", "hub.errors")
@@ -126,6 +139,28 @@ def test_every_module_can_be_imported_alone() -> None:
         "    importlib.import_module(name)\n"
     )
     done = subprocess.run([sys.executable, "-c", program, *modules], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_publisher_lives_beside_a_foreign_config(tmp_path: Path) -> None:
+    """It is imported into other people's projects, whose packages may have the names of ours."""
+    for name in ("config", "workers"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise AssertionError('this is not ours')\n")
+    program = (
+        "import sys\n"
+        "sys.path[:0] = sys.argv[1:]\n"
+        "from hub.publisher import Publisher, SyncPublisher\n"
+        "SyncPublisher('redis://127.0.0.1:1').close()\n"
+        "known = {name.split('.')[0] for name in sys.modules}\n"
+        "assert not known & {'config', 'workers', 'pydantic', 'starlette', 'uvicorn', 'typer'}, known\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, str(tmp_path), str(ROOT)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
