@@ -102,9 +102,10 @@ def read_settings(
             problems.append(
                 Problem(_source_of(finding.path, layers), key_text(finding.path), finding.message)
             )
+    loaded = LoadedSettings(settings, layers)
     if problems:
-        raise SettingsError(problems)
-    return LoadedSettings(settings, layers)
+        raise SettingsError(problems, loaded)
+    return loaded
 
 
 def _validate(layers: Sequence[Layer], problems: list[Problem], broken: list[Path]) -> Settings:

@@ -41,6 +41,8 @@ class Problem:
 class SettingsError(Exception):
     """The settings cannot be used. ``problems`` names every mistake there is, never only the first."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], usable: object | None = None) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = list(problems)
+        self.usable = usable
+        """The settings with the mistakes left out, where that much could be read: for further checks."""

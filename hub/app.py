@@ -186,15 +186,14 @@ class Hub:
             connection.disconnect(SHUTDOWN)
             if count % _DISCONNECTS_PER_TURN == 0:
                 await asyncio.sleep(0)
-        await self._public.stop(deadline_s)
-        if self._internal is not None:
-            await self._internal.stop(deadline_s)
+        servers = [server for server in (self._public, self._internal) if server is not None]
+        await asyncio.gather(*(server.stop(deadline_s) for server in servers))
         self._readiness.stop()
         self._loop_watch.stop()
         self._wheel.stop()
         if self._jwks is not None:
             await self._jwks.stop()
-        await self.node.stop()
+        await self.node.stop(deadline_s)
 
 
 def _url(scheme: str, server: HubServer) -> str:

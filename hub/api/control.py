@@ -12,7 +12,7 @@ from hub.channels import Override
 from hub.errors import BAD_REQUEST, FORCE_DISCONNECT, NOT_AVAILABLE, Disconnect, HubError
 from hub.model import Position
 
-_MIN_CLOSE_CODE = 3000
+_MIN_CLOSE_CODE = 3001
 """Below, the codes belong to WebSocket itself and SDKs do not take them for a decision of the hub."""
 _MAX_REASON_BYTES = 123
 """All that a close frame has room for (RFC 6455, section 5.5.1)."""

@@ -32,6 +32,10 @@ class Validity(NamedTuple):
     until_s: float | None
 
 
+_MAX_SECONDS = 2**53
+"""Beyond this, numbers of JSON are no longer exact (RFC 8259, section 6)."""
+
+
 def parse_connection(claims: Claims, options: VerifierOptions) -> ConnectionToken:
     """The connection token that these claims make. Does not look at the time.
 
@@ -134,15 +138,17 @@ def _user(claims: Claims, name: str) -> str:
 
 
 def _expire_at_s(claims: Claims, options: VerifierOptions) -> int | None:
-    """Client protocol, 6.1: ``expire_at`` absent is ``exp``, 0 is never."""
+    """Client protocol, 6.1: ``expire_at`` absent is ``exp``, 0 is never.
+
+    The leeway is part of ``exp`` here as well: a token that is accepted has not expired yet.
+    """
     expire_at_s = _seconds(claims, "expire_at")
-    if expire_at_s is None:
-        expire_at_s = _seconds(claims, "exp")
-    elif expire_at_s == 0:
+    if expire_at_s == 0 or options.ignore_expiry:
         return None
-    if expire_at_s is None or options.ignore_expiry:
-        return None
-    return int(expire_at_s)
+    if expire_at_s is not None:
+        return int(expire_at_s)
+    exp_s = _seconds(claims, "exp")
+    return None if exp_s is None else math.ceil(exp_s + options.leeway_s)
 
 
 def _seconds(claims: Claims, name: str) -> float | None:
@@ -152,6 +158,8 @@ def _seconds(claims: Claims, name: str) -> float | None:
     # RFC 7519 allows fractions in a NumericDate, and issuers that add to time() write them.
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InvalidToken(f"the {name} claim is not a number of seconds")
+    if abs(value) > _MAX_SECONDS:
+        raise InvalidToken(f"the {name} claim is no time that will ever be")
     return value
 
 

@@ -63,7 +63,7 @@ class JWKSSource:
         refresh_interval_s: float = 300.0,
         min_refetch_interval_s: float = 10.0,
         timeout_s: float = 5.0,
-        max_wait_s: float = 5.0,
+        max_wait_s: float = 3.0,
         allow_http: bool = False,
         http_client: httpx.AsyncClient | None = None,
     ) -> None:

@@ -21,11 +21,10 @@ def check(
     config: ConfigFlag = None, profile: ProfileFlag = None, dev: DevFlag = False, as_json: JsonFlag = False
 ) -> None:
     """Say whether a hub can be served with these settings; name every mistake if not."""
-    from hub.cli.trial import try_settings
+    from hub.cli.trial import servable_settings
 
     with failures_reported(as_json=as_json):
-        loaded = settings_from(config, dev=dev, profile=profile, for_serving=True)
-        try_settings(loaded)
+        loaded = servable_settings(config, dev=dev, profile=profile)
         risks = [f"{key_text(risk.path)} {risk.message}" for risk in find_risks(loaded.settings)]
         lines = ["The settings are in order.", *(f"  Note: {risk}" for risk in risks)]
         show("\n".join(lines), {"ok": True, "notes": risks}, as_json=as_json)

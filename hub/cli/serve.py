@@ -13,7 +13,7 @@ import typer
 from config import Settings
 from hub.cli import development
 from hub.cli.output import WRONG_USAGE, CommandFailed, JsonFlag, failures_reported, show
-from hub.cli.sources import ConfigFlag, DevFlag, ProfileFlag, settings_from
+from hub.cli.sources import ConfigFlag, DevFlag, ProfileFlag
 
 _ADDRESS_ERRORS = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES})
 
@@ -43,7 +43,10 @@ def serve(
             overrides["http.port"] = port
         if allow_insecure_public_bind:
             overrides["insecure.allow_public_bind"] = True
-        loaded = settings_from(config, dev=dev, profile=profile, overrides=overrides, for_serving=True)
+        # Only this command needs the whole hub, and the others should not wait for its import.
+        from hub.cli.trial import servable_settings
+
+        loaded = servable_settings(config, dev=dev, profile=profile, overrides=overrides)
         settings = loaded.settings
         if processes > 1:
             raise CommandFailed(
@@ -62,9 +65,7 @@ def serve(
 
         from config.logging import configure_logging
         from hub.app import EngineUnavailable, SchemaMismatch, run
-        from hub.cli.trial import try_settings
 
-        try_settings(loaded)
         configure_logging(settings.log)
         try:
             code = run(settings, loaded=loaded, on_ready=announce)

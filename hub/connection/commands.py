@@ -30,6 +30,7 @@ from hub.errors import (
 )
 from hub.fanout import info_message, publication_message
 from hub.model import HistoryFilter, Position
+from hub.protocol import is_json
 from hub.protocol import messages as m
 from hub.protocol.messages import Reply, Request
 from hub.session import State
@@ -94,7 +95,9 @@ async def _connect(connection: Connection, command_id: int, request: m.ConnectRe
         connection.sdk_version = request.version
         connection.connected_at_ms = int(services.wall_s() * 1000)
         ready = await _join_all(connection, wanted, request.subs)
-    except HubError:
+    except DisconnectError:
+        raise
+    except Exception:
         connection.turned_away()
         raise
     if connection.session.state is State.CLOSED:
@@ -235,8 +238,11 @@ async def _publish(connection: Connection, request: m.PublishRequest) -> None:
     name, options = node.rules.resolve(request.channel)
     membership = connection.membership(request.channel)
     node.rules.check_publish(name, options, Asker(connection.user, membership is not None))
-    info = joining.info_of(connection, membership)
-    await node.publish(request.channel, bytes(request.data), info=info)
+    data = bytes(request.data)
+    if connection.encoding.codec.name != "json" and not is_json(request.data):
+        # Every JSON subscriber would have to be thrown out for what one client sent.
+        raise HubError(BAD_REQUEST, "data is JSON, also inside Protobuf")
+    await node.publish(request.channel, data, info=joining.info_of(connection, membership))
 
 
 async def _history(connection: Connection, request: m.HistoryRequest) -> m.HistoryResult:
@@ -268,7 +274,15 @@ async def _presence(connection: Connection, request: m.PresenceRequest) -> m.Pre
     name, options = node.rules.resolve(request.channel)
     node.rules.check_presence(name, options, _asker(connection, request.channel))
     members = await node.presence(request.channel)
-    return m.PresenceResult({client: info_message(info) for client, info in members.items()})
+    shown = {client: info_message(info) for client, info in members.items()}
+    if connection.encoding.codec.name == "json":
+        for info in shown.values():
+            # One member's token may carry what another's codec cannot say.
+            if not is_json(info.conn_info):
+                info.conn_info = m.NO_DATA
+            if not is_json(info.chan_info):
+                info.chan_info = m.NO_DATA
+    return m.PresenceResult(shown)
 
 
 async def _stats(connection: Connection, request: m.PresenceStatsRequest) -> m.PresenceStatsResult:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -39,6 +40,9 @@ from hub.protocol.messages import Command, Error, Reply
 from hub.session import Close, Ignore, Pong, Refuse, Serve, Session, State
 
 log = logging.getLogger(__name__)
+
+_TURN_S = 0.002
+"""How long one connection's commands are served before the others get their turn."""
 
 Work: TypeAlias = "Command | server_side.ServerWork"
 """A client's command, or something the server side wants done in its turn."""
@@ -176,8 +180,14 @@ class Connection:
 
     async def _serve(self, pending: list[Work]) -> None:
         try:
-            while pending and self.session.state is not State.CLOSED:
+            turn_began_s = time.perf_counter()
+            while pending and self.session.state is not State.CLOSED and not self.outbox.closed:
                 await self._serve_one(pending.pop(0))
+                if time.perf_counter() - turn_began_s > _TURN_S:
+                    # An embedded engine never suspends: without this, one client's thousand
+                    # commands would be served while everybody else waits.
+                    await asyncio.sleep(0)
+                    turn_began_s = time.perf_counter()
                 if self._reading_paused and len(pending) <= self.services.options.max_pending_commands:
                     self._reading_paused = False
                     self._link.resume_reading()
@@ -263,6 +273,9 @@ class Connection:
         if self.session.state is State.CLOSED:
             return
         self.session.refused()
+        if self._pending is not None:
+            # What came in the same frame was meant for a connection that is not to be.
+            self._pending[:] = [work for work in self._pending if not isinstance(work, Command)]
         self.lifetime.turned_away()
 
     def ping(self) -> bool:

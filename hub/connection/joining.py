@@ -6,6 +6,7 @@ what was gathered meanwhile, then live. Knows no token and no command.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from hub.errors import (
     INSUFFICIENT_STATE,
     UNRECOVERABLE_POSITION,
     DisconnectError,
+    EngineUnavailable,
     HubError,
 )
 from hub.fanout import delta_chain, publication_message
@@ -38,6 +40,8 @@ from hub.session import (
 
 if TYPE_CHECKING:
     from hub.connection.connection import Connection
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -129,7 +133,13 @@ def _result(
         result.offset = recovered.position.offset
         result.recovered = recovered.complete
         if membership.delta:
-            result.publications = delta_chain(recovered.publications, connection.encoding.codec)
+            result.publications = delta_chain(
+                membership.channel,
+                recovered.position.epoch,
+                recovered.publications,
+                connection.encoding.codec,
+                connection.services.node.listening.patches,
+            )
         else:
             result.publications = [publication_message(p) for p in recovered.publications]
         if recovered.complete and wish.cursor is None:
@@ -177,9 +187,14 @@ def _reached(end: Position | None, given: Sequence[Publication]) -> Position | N
 
 async def announce(connection: Connection, membership: Membership) -> None:
     """Tell the others, and the client itself where it wants to know, that it joined."""
-    if membership.emits_join_leave:
+    if not membership.emits_join_leave:
+        return
+    try:
         broker = connection.services.node.engine.broker
         await broker.publish_join(membership.channel, info_of(connection, membership))
+    except EngineUnavailable:
+        # The reply is out: the client is in, whether the others learn of it or not.
+        log.warning("! %s joined unannounced: the engine was away", connection.client)
 
 
 def detach(connection: Connection, membership: Membership) -> None:
@@ -196,10 +211,14 @@ async def leave(connection: Connection, membership: Membership) -> None:
     """End a membership at any stage; presence and the others learn of it."""
     detach(connection, membership)
     engine = connection.services.node.engine
-    if membership.keeps_presence:
-        await engine.presence.remove(membership.channel, connection.client)
-    if membership.live and membership.emits_join_leave:
-        await engine.broker.publish_leave(membership.channel, info_of(connection, membership))
+    try:
+        if membership.keeps_presence:
+            await engine.presence.remove(membership.channel, connection.client)
+        if membership.live and membership.emits_join_leave:
+            await engine.broker.publish_leave(membership.channel, info_of(connection, membership))
+    except EngineUnavailable:
+        # Leaving always succeeds for the leaver; the engine makes good what it could not do now.
+        log.warning("! %s left while the engine was away", connection.client)
 
 
 def info_of(connection: Connection, membership: Membership | None) -> ClientInfo:

@@ -65,7 +65,7 @@ class Wheel:
         """Call ``callback`` in ``delay_s`` seconds, at most one tick late."""
         timer = Timer(self, callback)
         now_s = self._loop.time()
-        if self._wake is None:
+        if self._wake is None and not self._is_turning:
             self._done_tick = math.floor(now_s / self._tick_s)
             self._schedule()
         tick = max(math.ceil((now_s + delay_s) / self._tick_s), self._done_tick + 1)
@@ -99,24 +99,28 @@ class Wheel:
         self._wake = None
         self._is_turning = True
         now_tick = math.floor(self._loop.time() / self._tick_s + 1e-6)
-        # After a stall many ticks are due at once; they fire in order.
-        while self._done_tick < now_tick and self._slots:
-            self._done_tick += 1
-            due = self._slots.pop(self._done_tick, ())
-            self._count -= len(due)
-            for timer in due:
-                if timer.is_spent:
-                    self._cancelled_count -= 1
-                    continue
-                try:
-                    timer.fire()
-                except Exception:
-                    log.exception("a timer failed")
-        self._is_turning = False
-        self._sweep_if_worthwhile()
-        self._done_tick = max(self._done_tick, now_tick)
-        if self._slots and self._wake is None:
-            self._schedule()
+        try:
+            # After a stall many ticks are due at once; they fire in order.
+            while self._done_tick < now_tick and self._slots:
+                self._done_tick += 1
+                self._fire_all(self._slots.pop(self._done_tick, []))
+        finally:
+            self._is_turning = False
+            self._done_tick = max(self._done_tick, now_tick)
+            self._sweep_if_worthwhile()
+            if self._slots:
+                self._schedule()
+
+    def _fire_all(self, due: list[Timer]) -> None:
+        self._count -= len(due)
+        for timer in due:
+            if timer.is_spent:
+                self._cancelled_count -= 1
+                continue
+            try:
+                timer.fire()
+            except Exception:
+                log.exception("a timer failed")
 
     def stop(self) -> None:
         """Fire nothing more."""

@@ -11,6 +11,7 @@ from hub.fanout.encoding import (
 )
 from hub.fanout.feed import Feed, Reader, Subscriber
 from hub.fanout.outbox import FrameSink, Outbox, Turn
+from hub.fanout.patches import PatchCache
 from hub.fanout.registry import LiveConnection, Registry, ServerSubscription
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FrameSink",
     "LiveConnection",
     "Outbox",
+    "PatchCache",
     "Reader",
     "Registry",
     "ServerSubscription",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import orjson
 from msgspec import Raw
 
+from hub.fanout.patches import PatchCache
 from hub.model import ClientInfo, Publication
 from hub.protocol.codec import Codec
-from hub.protocol.fossil import create_delta
 from hub.protocol.framing import deflate_message, server_frame
 from hub.protocol.messages import (
     NO_DATA,
@@ -77,14 +77,6 @@ def publication_message(publication: Publication) -> PublicationMessage:
     )
 
 
-def patch_between(base: bytes, publication: Publication) -> bytes | None:
-    """The fossil delta from ``base``, or None where the whole document is the better choice."""
-    if not publication.delta:
-        return None
-    patch = create_delta(base, publication.data)
-    return patch if len(patch) < len(publication.data) else None
-
-
 def delta_message(publication: Publication, patch: bytes | None, codec: Codec) -> PublicationMessage:
     """``publication`` for a subscription that agreed on delta: the patch, or whole where there is none.
 
@@ -107,14 +99,16 @@ def delta_message(publication: Publication, patch: bytes | None, codec: Codec) -
     return message
 
 
-def delta_chain(publications: Sequence[Publication], codec: Codec) -> list[PublicationMessage]:
+def delta_chain(
+    channel: str, epoch: str, publications: Sequence[Publication], codec: Codec, patches: PatchCache
+) -> list[PublicationMessage]:
     """Recovered publications for a delta subscription: the first whole, the others as patches in a chain."""
     messages: list[PublicationMessage] = []
-    base: bytes | None = None
+    base: Publication | None = None
     for publication in publications:
-        patch = None if base is None else patch_between(base, publication)
+        patch = None if base is None else patches.between(channel, epoch, base, publication)
         messages.append(delta_message(publication, patch, codec))
-        base = publication.data
+        base = publication
     return messages
 
 

@@ -13,13 +13,13 @@ from typing import Protocol
 from hub.fanout.encoding import (
     Encoding,
     delta_message,
-    patch_between,
     publication_message,
     push_join,
     push_leave,
     push_publication,
 )
 from hub.fanout.outbox import Outbox
+from hub.fanout.patches import PatchCache
 from hub.model import ClientInfo, Position, Publication
 from hub.protocol.codec import InvalidJSONPayload
 from hub.protocol.messages import PublicationMessage, Reply
@@ -91,6 +91,7 @@ class Feed:
         "_gathering",
         "_groups",
         "_last",
+        "_patches",
         "channel",
         "join_leave_count",
         "listening",
@@ -98,8 +99,9 @@ class Feed:
         "top",
     )
 
-    def __init__(self, channel: str) -> None:
+    def __init__(self, channel: str, patches: PatchCache) -> None:
         self.channel = channel
+        self._patches = patches
         self.listening = False
         """Set by the node while the engine delivers this channel to it."""
         self.top: Position | None = None
@@ -191,7 +193,7 @@ class Feed:
         for group in list(self._groups.values()):
             if group.mode is _Mode.DELTA_PATCH and not patched:
                 patched = True
-                patch = patch_between(self._last.data, publication) if self._last is not None else None
+                patch = self._patch(publication)
             elif group.mode is _Mode.DELTA_WHOLE:
                 based.append(group)
             message = self._message(group, publication, patch)
@@ -223,6 +225,12 @@ class Feed:
             subscriber.reader.on_unencodable()
         # What it was given last is no longer what it read.
         self._ahead[subscriber] = None
+
+    def _patch(self, publication: Publication) -> bytes | None:
+        if self._last is None:
+            return None
+        epoch = self.top.epoch if self.top is not None else ""
+        return self._patches.between(self.channel, epoch, self._last, publication)
 
     def _message(self, group: _Group, publication: Publication, patch: bytes | None) -> PublicationMessage:
         if group.mode is _Mode.PLAIN:

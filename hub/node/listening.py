@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 
 from hub.engine import Broker
 from hub.errors import EngineUnavailable
-from hub.fanout import Feed, Subscriber
+from hub.fanout import Feed, PatchCache, Subscriber
 from hub.metrics import Metrics
 from hub.model import ClientInfo, HistoryPolicy, Position, Publication
 from hub.node.healing import Healing, HealingOptions
@@ -36,6 +36,8 @@ class Listening:
         self._broker = broker
         self._metrics = metrics
         self._policy_of = policy_of
+        self.patches = PatchCache()
+        """Deltas, shared by the feeds and by those who recover."""
         self._feeds: dict[str, Feed] = {}
         self._healing = Healing(broker, self._feeds, policy_of, healing or HealingOptions(), metrics)
         self._locks: dict[str, asyncio.Lock] = {}
@@ -71,7 +73,7 @@ class Listening:
         """
         feed = self._feeds.get(channel)
         if feed is None:
-            feed = self._feeds[channel] = Feed(channel)
+            feed = self._feeds[channel] = Feed(channel, self.patches)
         # Registered before the engine is asked: with two first subscribers at once, or one
         # that leaves meanwhile, the feed always tells the truth about who wants it.
         feed.add(subscriber)
@@ -124,7 +126,10 @@ class Listening:
             await asyncio.sleep(LINGER_S)
             # Empty at two sweeps in a row, hence for at least one whole interval.
             for channel in lingering & self._empty:
-                await self._let_go(channel)
+                try:
+                    await self._let_go(channel)
+                except Exception:
+                    log.exception("a channel could not be let go")
             lingering = set(self._empty)
 
     async def _let_go(self, channel: str) -> None:

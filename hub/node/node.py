@@ -82,10 +82,13 @@ class Node:
         )
         await self.listening.start()
 
-    async def stop(self) -> None:
-        """Finish the farewells that are under way and let go of the engine."""
-        while self._detached:
-            await asyncio.gather(*self._detached, return_exceptions=True)
+    async def stop(self, deadline_s: float = 10.0) -> None:
+        """Finish the farewells that are under way, within ``deadline_s``, and let go of the engine."""
+        if self._detached:
+            _, late = await asyncio.wait(self._detached, timeout=deadline_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         await self.listening.stop()
         await self.engine.control.stop()
         await self.engine.broker.stop()

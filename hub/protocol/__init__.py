@@ -8,7 +8,7 @@ from __future__ import annotations
 from hub.protocol.codec import Codec, InvalidJSONPayload, MalformedFrame
 from hub.protocol.fossil import apply_delta, create_delta
 from hub.protocol.framing import deflate_message, server_frame
-from hub.protocol.json_codec import JSONCodec
+from hub.protocol.json_codec import JSONCodec, is_json
 from hub.protocol.messages import NO_DATA, Command, Reply, Request, request_of
 from hub.protocol.protobuf_codec import ProtobufCodec
 
@@ -25,6 +25,7 @@ __all__ = [
     "apply_delta",
     "create_delta",
     "deflate_message",
+    "is_json",
     "request_of",
     "server_frame",
 ]

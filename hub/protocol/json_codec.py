@@ -162,6 +162,17 @@ def _finished(encoded: bytes) -> bytes:
     return encoded
 
 
+def is_json(payload: Raw) -> bool:
+    """Whether ``payload`` may stand in a JSON message; none at all may."""
+    if payload is NO_DATA:
+        return True
+    try:
+        _check_payload(payload)
+    except InvalidJSONPayload:
+        return False
+    return True
+
+
 def _check_payload(payload: Raw) -> None:
     # Each by itself, never the whole line: `1,"offset":9` would fit into a line and lie there.
     text = bytes(payload)

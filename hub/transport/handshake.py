@@ -67,9 +67,12 @@ def negotiate(
     wire = Wire(
         [codec.subprotocol for codec in codecs], options.max_message_bytes, compression=options.compression
     )
-    response = wire.accept(request)
-    if response.status_code != 101:
-        # The library's own texts quote the request, hence ours.
+    try:
+        agreed = wire.process_request(request)
+    except Exception:
+        # The library turns what it found wrong into a status when it is asked the long way.
+        response = wire.accept(request)
+        # Its own texts quote the request, hence ours.
         kept = tuple(
             (name, response.headers[name]) for name in ("Allow", "Upgrade") if name in response.headers
         )
@@ -90,8 +93,7 @@ def negotiate(
         compressed=wire.compressed,
         native_ping=query.get("cf_ws_frame_ping_pong") == ["true"],
     )
-    wire.send_response(response)
-    wire.forget_handshake()
+    wire.agree(*agreed)
     return Opening(wire, upgrade)
 
 

@@ -55,7 +55,9 @@ class ServerOptions:
     port: int = 8000
     reuse_port: bool = False
     """Let several processes listen on the same port (SO_REUSEPORT)."""
-    backlog_count: int = 2048
+    backlog_count: int = 65_535
+    """Connections that wait to be accepted; the system cuts it to its own limit. One that finds
+    no place comes again a second later at the earliest, which is what makes a storm long."""
     http_keep_alive_s: int = 75
     """Longer than the 60 s of common load balancers, so that they close first and never race us."""
     tls: TlsFiles | None = None

@@ -89,6 +89,9 @@ class TrustedProxies:
 
     def peer_of(self, peername: object) -> Peer:
         """The peer of a socket, from what ``getpeername`` gave: a tuple for TCP, else a Unix path."""
+        if isinstance(peername, tuple) and len(peername) == 2:
+            # IPv4, and in the system's own writing, which is the canonical one.
+            return Peer(peername[0], peername[1], self.trusts(peername[0]))
         if isinstance(peername, tuple | list) and len(peername) >= 2:
             return self.peer(str(peername[0]), int(peername[1]))
         return self.peer(UNIX, 0)

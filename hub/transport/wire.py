@@ -8,6 +8,7 @@ socket and no codec.
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Sequence
 
@@ -19,13 +20,28 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import OPEN, Protocol
 from websockets.server import ServerProtocol
-from websockets.streams import StreamReader
 from websockets.typing import ExtensionParameter, Subprotocol
 
 _log = logging.getLogger("hub.transport.wire")
 # The library tells of every handshake at INFO: a line, and its cost, for each of many thousand phones.
 _log.setLevel(logging.WARNING)
 
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n")
+_FIELD_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]{0,8192}\r\n)*\r\n")
+"""Header fields up to the empty line, each whole, on a line of its own and of no absurd length."""
+
+_READ_FIELDS = frozenset(
+    (
+        b"host connection upgrade origin authorization x-forwarded-for content-length transfer-encoding "
+        b"sec-websocket-key sec-websocket-version sec-websocket-protocol sec-websocket-extensions"
+    ).split()
+)
+"""What the handshake asks about; a phone sends as many others, which nobody would read."""
+
+_MAX_FIELDS = 128
+_SWITCHING = (
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+)
 _NO_ID = uuid.UUID(int=0)
 _NO_EXTENSIONS: list[Extension] = []
 
@@ -95,6 +111,20 @@ class Wire(ServerProtocol):
         """Whether permessage-deflate was agreed."""
         return bool(self.extensions)
 
+    def agree(self, accept: str, extensions: str | None, subprotocol: str | None) -> None:
+        """Queue the response that opens the connection, with what ``process_request`` found.
+
+        It carries no Date, which a 101 need not (RFC 9110, 6.6.1).
+        """
+        lines = [_SWITCHING + accept]
+        if extensions is not None:
+            lines.append(f"Sec-WebSocket-Extensions: {extensions}")
+        if subprotocol is not None:
+            lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
+        self.writes.append("\r\n".join([*lines, "", ""]).encode())
+        self.state = OPEN
+        self.forget_handshake()
+
     def forget_handshake(self) -> None:
         """Let go of all that only the handshake needed; to be called once it has succeeded."""
         # The parser's frame would keep the request, and its token, for the connection's life.
@@ -127,13 +157,20 @@ def parse_request(head: bytes) -> Request:
         Exception: several kinds, for a head that breaks the rules; their texts quote it, so
             they must not be shown.
     """
-    reader = StreamReader()
-    reader.feed_data(head)
-    reader.feed_eof()
-    parsing = Request.parse(reader.read_line)
-    try:
-        next(parsing)
-    except StopIteration as parsed:
-        request: Request = parsed.value
-        return request
-    raise EOFError("incomplete request head")
+    if not head.endswith(b"\r\n\r\n"):
+        raise EOFError("incomplete request head")
+    line, _, lines = head.partition(b"\r\n")
+    method, target, version = line.decode("ascii").split(" ")
+    if version not in ("HTTP/1.1", "HTTP/1.0") or not _FIELD_LINES.fullmatch(lines):
+        raise ValueError("malformed request head")
+    fields = _FIELD.findall(lines)
+    if len(fields) > _MAX_FIELDS:
+        raise ValueError("too many header fields")
+    headers = Headers()
+    for raw_name, value in fields:
+        name = raw_name.lower()
+        if name in _READ_FIELDS:
+            headers.set_insecure(name.decode("ascii"), value.rstrip(b" \t").decode("latin-1"))
+    if "transfer-encoding" in headers or not {"0"}.issuperset(headers.get_all("content-length")):
+        raise ValueError("an upgrade has no body")
+    return Request(target, headers, method, version)

@@ -156,6 +156,10 @@ class Phone:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def lose_connection(self) -> None:
+        """Leave the network for a moment, without a word; nothing happens while there is none."""
+        self._drop(_TRANSPORT_CLOSED)
+
     def close(self) -> None:
         """Vanish, without a word."""
         self._closing = True

@@ -71,6 +71,11 @@ class Publisher:
                 lambda: all(len(self.accepted[channel]) >= goal for channel, goal in goals.items())
             )
 
+    @property
+    def repeated_count(self) -> int:
+        """How many numbers had to be asked for more than once."""
+        return sum(told.repeated for accepted in self.accepted.values() for told in accepted.values())
+
     async def stop(self) -> None:
         """Publish what is under way, and nothing after it. Raises what a task failed with. Idempotent."""
         self._stopping.set()

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -73,9 +73,10 @@ STANDARD = Size()
 class Swarm:
     """A running swarm. :func:`swarm` starts and ends one."""
 
-    def __init__(self, checker: Checker, publisher: Publisher, api_url: str) -> None:
+    def __init__(self, checker: Checker, publisher: Publisher, api_url: str, phones: Sequence[Phone]) -> None:
         self.checker = checker
         self.publisher = publisher
+        self.phones = phones
         self._api_url = api_url
 
     @property
@@ -137,9 +138,9 @@ async def swarm(url: str, js: JsDriver, size: Size = STANDARD) -> AsyncIterator[
     checker = Checker()
     async with contextlib.AsyncExitStack() as stack:
         maker = _Maker(url, js, own, attached, checker, stack)
-        await maker.make(size)
+        crowd = await maker.make(size)
         publisher = await stack.enter_async_context(publishing(f"{url}/api", [*own, *attached]))
-        running = Swarm(checker, publisher, f"{url}/api")
+        running = Swarm(checker, publisher, f"{url}/api", crowd)
         await publisher.advance(3)
         yield running
         await publisher.stop()
@@ -162,8 +163,8 @@ class _Maker:
         self._checker = checker
         self._stack = stack
 
-    async def make(self, size: Size) -> None:
-        """Connect everybody and wait until each is in all of its channels."""
+    async def make(self, size: Size) -> list[Phone]:
+        """Connect everybody and wait until each is in all of its channels. Returns the phones."""
         crowd = await self._stack.enter_async_context(phones())
         crowd += [self._phone(index) for index in range(size.phones)]
         for phone in crowd:
@@ -175,6 +176,7 @@ class _Maker:
                 tasks.create_task(self._sdk_client(make, kind, index))
         wanted = len(self._own_channels(0)) + 1
         await eventually(lambda: all(len(each.channels) == wanted for each in self._checker.witnesses), 20.0)
+        return crowd
 
     def _own_channels(self, index: int) -> list[str]:
         """Half of the channels, so that their crowds differ."""

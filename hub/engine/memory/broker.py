@@ -111,7 +111,7 @@ class MemoryBroker:
 
     def _stream(self, channel: str, policy: HistoryPolicy, now_s: float) -> Stream:
         stream = self._streams.get(channel)
-        if stream is None or now_s >= stream.expires_at_s:
+        if stream is None or (now_s >= stream.expires_at_s and channel not in self._listened):
             stream = self._streams[channel] = Stream()
         stream.touch(policy, now_s)
         return stream
@@ -147,7 +147,7 @@ class MemoryBroker:
         now_s = self._clock_s()
         for channel, stream in list(self._streams.items()):
             stream.expire(now_s)
-            if now_s >= stream.expires_at_s:
+            if now_s >= stream.expires_at_s and channel not in self._listened:
                 del self._streams[channel]
         for key in [key for key, (until_s, _) in self._known.items() if now_s >= until_s]:
             del self._known[key]

@@ -11,6 +11,9 @@ from hub.model import HistoryFilter, HistoryPage, HistoryPolicy, Position, Publi
 
 _EPOCH_BYTES = 6
 
+UNUSED_LIFE_S = 300
+"""Life of a position nothing was published to, since anybody may ask for names without end."""
+
 
 class Stream:
     """The kept publications of one channel and the position of the last one ever appended.
@@ -44,8 +47,11 @@ class Stream:
         self.touch(policy, now_s)
 
     def touch(self, policy: HistoryPolicy, now_s: float) -> None:
-        """Let the position live on for the policy's time."""
-        self.expires_at_s = max(now_s + max(policy.meta_ttl_s, policy.ttl_s), self.expires_at_s)
+        """Let the position live on for the policy's time; one that nothing was ever published to, shortly."""
+        life_s = max(policy.meta_ttl_s, policy.ttl_s)
+        if not self.offset:
+            life_s = min(life_s, UNUSED_LIFE_S)
+        self.expires_at_s = max(now_s + life_s, self.expires_at_s)
 
     def expire(self, now_s: float) -> None:
         """Forget publications whose time is over."""
@@ -74,6 +80,8 @@ class Stream:
     def _forward(self, wanted: HistoryFilter) -> Iterable[Publication]:
         if wanted.since is None or not self._items:
             return self._items
+        if wanted.since.offset >= self.offset:
+            return ()
         # Offsets are consecutive, so the place is known without a search.
         skip = max(0, wanted.since.offset - self._items[0].offset + 1)
         # Clients may name any 64-bit offset, and islice takes only what a list could hold.

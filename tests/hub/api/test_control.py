@@ -81,7 +81,7 @@ async def test_unsubscribes(http: httpx.AsyncClient, node: RecordingNode) -> Non
         ({"reason": "bye"}, Disconnect(3503, "bye")),
         ({"code": 4001, "reason": "elsewhere"}, Disconnect(4001, "elsewhere")),
         ({"code": 4999}, Disconnect(4999, "")),
-        ({"code": 3000, "reason": "ä" * 61}, Disconnect(3000, "ä" * 61)),
+        ({"code": 3001, "reason": "ä" * 61}, Disconnect(3001, "ä" * 61)),
     ],
 )
 async def test_disconnects_with_code_and_reason(

@@ -82,7 +82,7 @@ def test_the_grants_cannot_be_changed() -> None:
     [
         ({}, None),
         ({"exp": 2000}, 2000),
-        ({"exp": 2000.9}, 2000),
+        ({"exp": 2000.9}, 2001),
         ({"exp": 2000, "expire_at": 0}, None),
         ({"exp": 2000, "expire_at": 3000}, 3000),
         ({"expire_at": 3000}, 3000),

@@ -85,3 +85,21 @@ def test_unwritable_directory_is_a_readable_mistake(tmp_path: Path) -> None:
     done = run_hub("serve", "--dev", cwd=tmp_path)
     assert done.code == 2
     assert "cannot be written" in done.err
+
+
+def test_every_kind_of_mistake_is_named_at_once(tmp_path: Path) -> None:
+    """A value, a key and a certificate: what only the rooms can judge is not kept for the next try."""
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("no PEM at all")
+    env = {
+        "HUB_PING__PONG_TIMEOUT_S": "99",
+        "HUB_AUTH__PEM_FILES": str(nonsense),
+        "HUB_HTTP__TLS_CERT": str(nonsense),
+        "HUB_HTTP__TLS_KEY": str(nonsense),
+    }
+    for command in (("serve",), ("config", "check")):
+        done = run_hub(*command, cwd=tmp_path, env=env)
+        assert done.code == 2
+        assert "HUB_PING__PONG_TIMEOUT_S: ping.pong_timeout_s" in done.err
+        assert "HUB_AUTH__PEM_FILES: auth.pem_files[0]" in done.err
+        assert "HUB_HTTP__TLS_CERT: http.tls_cert" in done.err

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
+from msgspec import Raw
 
 from hub.errors import PERMISSION_DENIED, HubError
 from hub.node import Node
+from hub.protocol import Command, ProtobufCodec
+from hub.protocol import messages as m
 from tests.support.hub_process import OPEN_CHANNEL, Running, running_hub
-from tests.support.wire_client import Json, connected
+from tests.support.raw_client import BINARY, RawClient, client_frame
+from tests.support.wire_client import Json, connected, connection_token
 
 NAMESPACES = [
     {"name": "closed"},
@@ -162,3 +169,59 @@ async def test_a_one_way_message_has_no_taker(running: Running) -> None:
     async with connected(running) as client:
         client.send({"send": {"data": 1}})
         assert (await client.closed())[0] == 3508
+
+
+async def test_many_commands_of_one_client_do_not_hold_up_the_others(running: Running, node: Node) -> None:
+    """However fast the engine is, the loop gets its turn."""
+    for _ in range(4):
+        await node.publish("a", b'"' + b"x" * 20_000 + b'"')
+    async with connected(running, "7") as greedy, connected(running, "8") as patient:
+        greedy.send(*[greedy.command(history={"channel": "a", "limit": -1}) for _ in range(900)])
+        assert (await patient.ask(unsubscribe={"channel": "x"}))["unsubscribe"] == {}
+        served = 0
+        while greedy_has_more(running):
+            served += 1
+            await asyncio.sleep(0)
+        assert served > 0, "everything was served before anybody else"
+
+
+def greedy_has_more(running: Running) -> bool:
+    """Whether the greedy client's commands are still being served."""
+    assert running.hub is not None
+    return any(getattr(c, "_pending", None) for c in running.hub.node.registry.matching("7"))
+
+
+async def test_data_that_is_not_json_is_refused_inside_protobuf_too(running: Running, node: Node) -> None:
+    """Else one client could throw every JSON subscriber out."""
+    address = urlsplit(running.url)
+    assert address.hostname and address.port
+    codec = ProtobufCodec()
+    async with (
+        connected(running, "7") as reader,
+        await RawClient.connect((address.hostname, address.port)) as raw,
+    ):
+        await reader.subscribe("a")
+        await reader.push()
+        await raw.upgrade(headers={"Sec-WebSocket-Protocol": codec.subprotocol})
+        commands = [
+            Command(id=1, connect=m.ConnectRequest(token=connection_token("8"))),
+            Command(id=2, publish=m.PublishRequest("a", Raw(b"\xff\xfe{"))),
+            Command(id=3, publish=m.PublishRequest("a", Raw(b"[1]"))),
+        ]
+        raw.send(client_frame(BINARY, b"".join(codec.encode_command(command) for command in commands)))
+        replies = []
+        while len(replies) < 3:
+            replies += codec.decode_replies((await raw.read_frame())[1])
+        assert replies[1].error is not None and replies[1].error.code == 107
+        assert replies[2].publish is not None
+        assert (await reader.push())["pub"]["data"] == [1]
+
+
+async def test_info_that_is_not_json_is_left_out_of_presence(running: Running) -> None:
+    """It may be of use to Protobuf clients; a JSON client is shown who is there all the same."""
+    token = connection_token("8", extra_claims={"b64info": base64.b64encode(b"\xff").decode()})
+    async with connected(running, "7") as reader, connected(running, "8", token=token) as odd:
+        await odd.subscribe("a")
+        presence = (await reader.ask(presence={"channel": "a"}))["presence"]["presence"]
+        (info,) = presence.values()
+        assert set(info) == {"user", "client"}

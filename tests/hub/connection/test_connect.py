@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from hub.errors import STALE
+from hub.errors import STALE, EngineUnavailable
 from tests.support.hub_process import Running, running_hub
 from tests.support.raw_client import TEXT, RawClient
 from tests.support.waiting import eventually
-from tests.support.wire_client import WireClient, connected, connection_token, wire_client
+from tests.support.wire_client import WireClient, connected, connection_token, subscription_token, wire_client
 
 
 @pytest.fixture
@@ -22,6 +22,7 @@ async def running() -> AsyncIterator[Running]:
         "ping.interval_s": 1,
         "ping.pong_timeout_s": 0.3,
         "limits.connect_timeout_s": 0.5,
+        "limits.close_timeout_s": 0.3,
         "expiry.connection_grace_s": 0,
         "channels.personal.enabled": True,
         "channels.namespaces": [{"name": "plain"}],
@@ -232,3 +233,40 @@ async def test_a_token_in_the_command_wins_over_the_header(running: Running) -> 
             client = WireClient(raw)
             reply = await client.ask(connect=request)
             assert f"#{user}" in reply["connect"]["subs"]
+
+
+async def test_what_was_sent_behind_a_refused_connect_is_not_looked_at(running: Running) -> None:
+    """The client gets its 109, and not a close that would stop it from coming back."""
+    async with wire_client(running) as client:
+        client.send(
+            client.command(connect={"token": connection_token(lives_s=-1)}),
+            client.command(subscribe={"channel": "a"}),
+        )
+        assert (await client.next())["error"]["code"] == 109
+        assert (await client.closed())[0] == STALE.code
+
+
+async def test_a_token_within_its_leeway_has_not_expired() -> None:
+    """What is accepted is not answered as expired in the same breath."""
+    async with running_hub({"auth.leeway_s": 60}) as hub, wire_client(hub) as client:
+        result = await client.connect(token=connection_token(lives_s=-5))
+        assert 50 <= result["ttl"] <= 56
+        assert "subscribe" in await client.ask(
+            subscribe={"channel": "a", "token": subscription_token("a", lives_s=-5)}
+        )
+
+
+async def test_an_engine_that_fails_after_the_reply_makes_no_second_reply(running: Running) -> None:
+    """The client is in, whether the others learn of it or not."""
+    assert running.hub is not None
+    broker = running.hub.node.engine.broker
+
+    async def no_join(*args: object) -> None:
+        raise EngineUnavailable
+
+    async with connected(running) as client:
+        await client.push()
+        broker.publish_join = no_join  # type: ignore[method-assign]
+        await client.subscribe("a")
+        broker.publish_leave = no_join  # type: ignore[method-assign]
+        assert (await client.ask(unsubscribe={"channel": "a"}))["unsubscribe"] == {}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+
+import pytest
 
 from hub.connection import Wheel
 from hub.connection.wheel import Timer
@@ -43,12 +46,13 @@ async def test_a_timer_may_set_another_also_for_now() -> None:
     await asyncio.wait_for(done.wait(), 5)
 
 
-async def test_a_timer_that_fails_does_not_stop_the_others(caplog: object) -> None:
+async def test_a_timer_that_fails_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, and the wheel turns on."""
     wheel, done = Wheel(asyncio.get_running_loop(), TICK_S), asyncio.Event()
     wheel.after(0.01, lambda: 1 / 0 and None)
     wheel.after(0.01, done.set)
     await asyncio.wait_for(done.wait(), 5)
+    assert "a timer failed" in caplog.text
 
 
 async def test_after_an_idle_time_the_wheel_turns_again() -> None:
@@ -101,3 +105,22 @@ async def test_timers_cancelled_by_one_that_fires_are_counted_once() -> None:
     await asyncio.wait_for(done.wait(), 5)
     assert len(wheel) == 0
     wheel.stop()
+
+
+async def test_a_loop_that_was_held_up_loses_no_timer() -> None:
+    """All that became due meanwhile fires, in order, although one of them sets another."""
+    wheel, fired, done = Wheel(asyncio.get_running_loop(), TICK_S), [], asyncio.Event()
+
+    def ping() -> None:
+        fired.append("first")
+        wheel.after(0.01, lambda: fired.append("set by the first"))
+
+    wheel.after(0.01, ping)
+    for number in range(2, 6):
+        wheel.after(0.01 * number, lambda n=number: fired.append(n))  # type: ignore[misc]
+    wheel.after(0.2, done.set)
+    time.sleep(0.1)  # noqa: ASYNC251 - what is tested is a loop that is held up
+    await asyncio.wait_for(done.wait(), 5)
+    assert [each for each in fired if each != "set by the first"] == ["first", 2, 3, 4, 5]
+    assert "set by the first" in fired
+    assert len(wheel) == 0

@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from hub.fanout import Encoding, Feed, Outbox, Subscriber, Turn
+from hub.fanout import Encoding, Feed, Outbox, PatchCache, Subscriber, Turn
 from hub.model import ClientInfo, Publication
 from hub.protocol import JSONCodec, ProtobufCodec
 
@@ -67,7 +67,7 @@ def document(n: int) -> Publication:
 
 async def test_every_live_subscriber_gets_the_publication() -> None:
     """Each kind in its own codec, encoded once for all of that kind."""
-    feed = Feed("c")
+    feed = Feed("c", PatchCache())
     one, two, other = Reader(), Reader(), Reader(PROTOBUF)
     for reader in (one, two, other):
         joined(feed, reader)
@@ -79,7 +79,7 @@ async def test_every_live_subscriber_gets_the_publication() -> None:
 
 async def test_one_that_is_not_live_gathers() -> None:
     """Nothing reaches its outbox before it is told to."""
-    feed, reader = Feed("c"), Reader()
+    feed, reader = Feed("c", PatchCache()), Reader()
     subscriber = Subscriber(reader, join_leave=True, delta=False)
     feed.add(subscriber)
     publication = Publication(b"1")
@@ -92,7 +92,7 @@ async def test_one_that_is_not_live_gathers() -> None:
 
 async def test_one_that_left_gets_nothing_at_any_stage() -> None:
     """And leaving twice is harmless."""
-    feed, reader = Feed("c"), Reader()
+    feed, reader = Feed("c", PatchCache()), Reader()
     gathering = Subscriber(reader, join_leave=True, delta=False)
     feed.add(gathering)
     feed.remove(gathering)
@@ -106,7 +106,7 @@ async def test_one_that_left_gets_nothing_at_any_stage() -> None:
 
 async def test_join_and_leave_go_to_those_who_want_them() -> None:
     """And to nobody else."""
-    feed, wants, silent = Feed("c"), Reader(), Reader()
+    feed, wants, silent = Feed("c", PatchCache()), Reader(), Reader()
     joined(feed, wants, join_leave=True)
     joined(feed, silent)
     feed.deliver_join(ClientInfo("u", "c1"))
@@ -117,7 +117,7 @@ async def test_join_and_leave_go_to_those_who_want_them() -> None:
 
 async def test_a_patch_starts_from_what_each_subscriber_holds() -> None:
     """A newcomer gets the next one whole, whatever the others get."""
-    feed, old, new = Feed("c"), Reader(), Reader()
+    feed, old, new = Feed("c", PatchCache()), Reader(), Reader()
     joined(feed, old, delta=True)
     feed.deliver(document(1))
     feed.deliver(document(2))
@@ -130,7 +130,7 @@ async def test_a_patch_starts_from_what_each_subscriber_holds() -> None:
 
 async def test_one_that_was_given_the_last_publication_takes_a_patch_next() -> None:
     """As after a recovery; one that was given an older one does not."""
-    feed, keeper, current, behind = Feed("c"), Reader(), Reader(), Reader()
+    feed, keeper, current, behind = Feed("c", PatchCache()), Reader(), Reader(), Reader()
     joined(feed, keeper, delta=True)
     feed.deliver(document(1))
     feed.deliver(document(2))
@@ -145,7 +145,7 @@ async def test_one_that_was_given_the_last_publication_takes_a_patch_next() -> N
 
 async def test_a_publication_that_forbids_delta_is_the_next_base_all_the_same() -> None:
     """Every subscriber holds it, so the next patch starts from it."""
-    feed, reader = Feed("c"), Reader()
+    feed, reader = Feed("c", PatchCache()), Reader()
     joined(feed, reader, delta=True)
     feed.deliver(document(1))
     feed.deliver(Publication(document(2).data, offset=2, delta=False))
@@ -155,7 +155,7 @@ async def test_a_publication_that_forbids_delta_is_the_next_base_all_the_same() 
 
 async def test_a_patch_through_the_middle_of_a_character_goes_out_whole() -> None:
     """A JSON string cannot hold half a character."""
-    feed, reader = Feed("c"), Reader()
+    feed, reader = Feed("c", PatchCache()), Reader()
     joined(feed, reader, delta=True)
     before, after = '"' + "a" * 60 + "ä" + "b" * 60 + '"', '"' + "a" * 60 + "ö" + "b" * 60 + '"'
     for offset, text in enumerate((before, after), 1):
@@ -166,7 +166,7 @@ async def test_a_patch_through_the_middle_of_a_character_goes_out_whole() -> Non
 
 async def test_what_cannot_be_said_in_json_is_told_to_json_readers_alone() -> None:
     """Protobuf carries any bytes."""
-    feed, text, binary = Feed("c"), Reader(), Reader(PROTOBUF)
+    feed, text, binary = Feed("c", PatchCache()), Reader(), Reader(PROTOBUF)
     joined(feed, text)
     joined(feed, binary)
     assert feed.deliver(Publication(b"\xff")) == 1

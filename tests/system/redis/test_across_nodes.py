@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cent
@@ -190,6 +191,23 @@ async def test_one_client_is_reached_by_its_id(pair: Pair, name: str) -> None:
         await pair.api.disconnect(DisconnectRequest(user=name, client=client_id))
         assert await meant.closed() == (FORCE_DISCONNECT.code, FORCE_DISCONNECT.reason)
         assert "presence_stats" in await other.ask(presence_stats={"channel": name})
+
+
+async def test_presence_of_a_frozen_hub_comes_back_with_it(pair: Pair, name: str) -> None:
+    """Nobody knows that it will wake; when it does, who is still connected counts again."""
+
+    async def count_is(wanted: int) -> bool:
+        return (await pair.api.presence_stats(PresenceStatsRequest(channel=name))).num_users == wanted
+
+    async with connected(pair.near.running, "ann") as ann, connected(pair.far.running, "bob") as bob:
+        await ann.subscribe(name)
+        await bob.subscribe(name)
+        pair.far.freeze()
+        try:
+            await eventually_true(partial(count_is, 1), LEASE_S + 4)
+        finally:
+            pair.far.thaw()
+        await eventually_true(partial(count_is, 2))
 
 
 async def test_presence_of_a_killed_hub_vanishes_with_its_lease(pair: Pair, name: str) -> None:

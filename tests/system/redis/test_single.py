@@ -45,6 +45,17 @@ async def test_a_hub_is_killed(world: SingleWorld) -> None:
     assert swarm.gap_count == 0
 
 
+async def test_hubs_are_replaced_one_by_one(world: SingleWorld) -> None:
+    """A deployment under load: each sends its clients to the others before it ends."""
+    async with world.swarm() as swarm:
+        for hub in world.hubs:
+            await hub.stop()
+            await hub.start()
+            await hub.becomes_ready()
+        await swarm.heal()
+    assert swarm.gap_count == 0
+
+
 async def freeze_a_hub(world: SingleWorld, for_s: float) -> None:
     """Nothing may be lost over it."""
     async with world.swarm() as swarm:
@@ -94,6 +105,7 @@ async def test_the_answers_of_redis_stall(world: SingleWorld) -> None:
         await asyncio.sleep(SHORTER_THAN_REAL_S)
         world.link.restore()
         await swarm.heal()
+    assert swarm.publisher.repeated_count > 0
     assert swarm.gap_count == 0
     assert swarm.checker.lost_connections == 0
 

@@ -45,7 +45,9 @@ publications = st.sampled_from(
 )
 # Neighbours that are one number to whoever counts in floating point.
 versions = st.sampled_from([1, 2, 3, 9, 10, 2**53, 2**53 + 1, 2**63])
-since_offsets = st.none() | st.integers(0, 12) | st.just(2**64 - 1)
+# Counted from the newest publication, where the ends of what is kept lie.
+since_places = st.none() | st.integers(-6, 1) | st.sampled_from([-(2**64), 2**64 - 1])
+MAX_OFFSET = 2**64 - 1
 
 
 @dataclass
@@ -96,14 +98,18 @@ class StreamModel(RuleBasedStateMachine):
         super().__init__()
         self._brokers = brokers
         self._epochs = SameEpochs()
+        self._newest: dict[str, int] = {}
 
     def _both(self, ask: Callable[[Broker], Awaitable[Answer]]) -> tuple[Answer, Answer]:
         brokers = self._brokers
         return brokers.run(ask(brokers.tested)), brokers.run(ask(brokers.specified))
 
-    def _compare(self, tested: PublishResult, specified: PublishResult) -> None:
+    def _publish(self, channel: str, ask: Callable[[Broker], Awaitable[PublishResult]]) -> None:
+        tested, specified = self._both(ask)
         assert tested.duplicate == specified.duplicate
         assert self._epochs.position(tested.position, specified.position), (tested, specified)
+        if specified.position is not None and not specified.duplicate:
+            self._newest[channel] = specified.position.offset
 
     @rule(
         channel=channels,
@@ -113,8 +119,8 @@ class StreamModel(RuleBasedStateMachine):
     def publish(self, channel: str, burst: list[tuple[Publication, int]], then_read: bool) -> None:
         """Several, some time apart, so that streams fill and age."""
         for publication, steps in burst:
-            self._compare(
-                *self._both(lambda broker, p=publication: broker.publish(channel, p, POLICIES[channel]))
+            self._publish(
+                channel, lambda broker, p=publication: broker.publish(channel, p, POLICIES[channel])
             )
             self._brokers.clock.passed_s += steps * STEP_S
         if then_read:
@@ -153,17 +159,41 @@ class StreamModel(RuleBasedStateMachine):
                 version_epoch=version_epoch,
             )
 
-        self._compare(*self._both(ask))
+        self._publish(channel, ask)
+
+    @rule(
+        channel=channels,
+        burst=st.lists(st.tuples(versions, st.sampled_from([0, 0, 0, 10, 20])), min_size=2, max_size=4),
+        version_epoch=st.sampled_from(["", "e"]),
+    )
+    def publish_versions(self, channel: str, burst: list[tuple[int, int]], version_epoch: str) -> None:
+        """Several of one line, some of them late, some so late that nobody remembers."""
+        for version, steps in burst:
+
+            def ask(broker: Broker, version: int = version) -> Awaitable[PublishResult]:
+                return broker.publish(
+                    channel,
+                    Publication(b"{}"),
+                    POLICIES[channel],
+                    version=version,
+                    version_epoch=version_epoch,
+                )
+
+            self._publish(channel, ask)
+            self._brokers.clock.passed_s += steps * STEP_S
 
     @rule(
         channel=channels,
         limit=st.integers(-1, 6),
-        since=since_offsets,
+        place=since_places,
         reverse=st.booleans(),
     )
-    def history(self, channel: str, limit: int, since: int | None, reverse: bool) -> None:
+    def history(self, channel: str, limit: int, place: int | None, reverse: bool) -> None:
         """Any part of it."""
-        wanted = HistoryFilter(limit, None if since is None else Position(since, ""), reverse)
+        since = None
+        if place is not None:
+            since = Position(min(max(self._newest.get(channel, 0) + place, 0), MAX_OFFSET), "")
+        wanted = HistoryFilter(limit, since, reverse)
         tested, specified = self._both(lambda broker: broker.history(channel, wanted, POLICIES[channel]))
         assert tested.publications == specified.publications
         assert self._epochs.position(tested.top, specified.top)
