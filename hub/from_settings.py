@@ -96,7 +96,7 @@ def subscription_keys(settings: Settings, loaded: LoadedSettings | None = None) 
 
 def channel_options(section: ChannelSettings) -> ChannelOptions:
     """The options of one namespace."""
-    names = [field.name for field in fields(ChannelOptions)]
+    names = [field.name for field in fields(ChannelOptions) if field.init]
     return ChannelOptions(**{name: getattr(section, _SETTING_OF_OPTION.get(name, name)) for name in names})
 
 
@@ -299,7 +299,8 @@ def channel_policy(settings: Settings) -> dict[str, dict[str, Any]]:
         name: {
             field.name: value
             for field in fields(ChannelOptions)
-            if (value := getattr(channel_options(section), field.name)) != getattr(standard, field.name)
+            if field.init
+            and (value := getattr(channel_options(section), field.name)) != getattr(standard, field.name)
         }
         for name, section in sections.items()
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from hub.model import NO_HISTORY, HistoryPolicy
@@ -56,12 +56,14 @@ class ChannelOptions:
     delta_publish: bool = False
     channel_regex: str = ""
 
-    @property
-    def history(self) -> HistoryPolicy:
-        """The history options as the engine wants them."""
-        if self.history_size <= 0 or self.history_ttl_s <= 0:
-            return NO_HISTORY
-        return HistoryPolicy(self.history_size, self.history_ttl_s, self.history_meta_ttl_s)
+    history: HistoryPolicy = field(init=False, repr=False, compare=False)
+    """The history options as the engine wants them."""
+
+    def __post_init__(self) -> None:
+        policy = NO_HISTORY
+        if self.history_size > 0 and self.history_ttl_s > 0:
+            policy = HistoryPolicy(self.history_size, self.history_ttl_s, self.history_meta_ttl_s)
+        object.__setattr__(self, "history", policy)
 
     def overridden(self, override: Override | None) -> ChannelOptions:
         """These options with what ``override`` sets."""

@@ -11,6 +11,8 @@ from hub.channels.options import ChannelOptions
 from hub.errors import BAD_REQUEST, NOT_AVAILABLE, PERMISSION_DENIED, UNKNOWN_CHANNEL, HubError
 
 _RESERVED_OPTIONS = ChannelOptions()
+_MAX_RESOLVED = 10_000
+"""Names remembered with their options: phones come back to the same channels again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class ChannelRules:
         self._max_length = max_length
         self._personal = personal
         self._personal_namespace = personal_namespace
+        self._resolved: dict[str, tuple[ChannelName, ChannelOptions]] = {}
         every = [("", without_namespace), *namespaces.items()]
         self._regexes = {name: re.compile(o.channel_regex) for name, o in every if o.channel_regex}
 
@@ -52,6 +55,15 @@ class ChannelRules:
         Raises:
             HubError: 107 for an impossible name, 102 for a namespace nobody configured.
         """
+        known = self._resolved.get(channel)
+        if known is None:
+            known = self._resolve(channel)
+            if len(self._resolved) >= _MAX_RESOLVED:
+                self._resolved.clear()
+            self._resolved[channel] = known
+        return known
+
+    def _resolve(self, channel: str) -> tuple[ChannelName, ChannelOptions]:
         name = parse_channel(channel, self._max_length)
         if name.reserved:
             return name, _RESERVED_OPTIONS

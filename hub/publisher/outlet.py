@@ -21,7 +21,7 @@ from hub.errors import EngineUnavailable
 
 log = logging.getLogger(__name__)
 
-_OPTION_NAMES = frozenset(field.name for field in fields(ChannelOptions))
+_OPTION_NAMES = frozenset(field.name for field in fields(ChannelOptions) if field.init)
 
 
 class NoHub(EngineUnavailable):
