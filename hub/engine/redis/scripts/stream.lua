@@ -19,6 +19,8 @@
 local OFFSET_LEAP = 1000000
 local READ_BATCH = 64
 local LATE_SHARE = 1 / 64
+-- Seconds; anybody may ask for names without end, to which nothing is ever published.
+local UNUSED_LIFE = 300
 
 -- The stream as it is now; begins it with the birth given where there is none.
 local function open_stream(term_key, meta_key, log_key, now_ms, birth)
@@ -47,9 +49,12 @@ local function epoch_of(stream)
   return stream.birth .. '-' .. stream.term
 end
 
--- Write the stream back; it lives on for at least life_s from now.
+-- Write the stream back; it lives on for at least life_s from now, unless nothing was ever published to it.
 local function keep_stream(meta_key, stream, now_ms, life_s)
   local life_ms = life_s * 1000
+  if stream.offset == 0 then
+    life_ms = math.min(life_ms, UNUSED_LIFE * 1000)
+  end
   if stream.until_ms < now_ms + life_ms then
     stream.until_ms = now_ms + life_ms + math.floor(life_ms * LATE_SHARE)
     stream.is_changed = true

@@ -24,11 +24,11 @@ from hub.model import (
     PublishResult,
 )
 
-STEP_S = 4
+STEP_S = 9
 
 POLICIES = {
-    "few": HistoryPolicy(size=2, ttl_s=20, meta_ttl_s=62),
-    "short": HistoryPolicy(size=5, ttl_s=8, meta_ttl_s=30),
+    "few": HistoryPolicy(size=2, ttl_s=2 * STEP_S, meta_ttl_s=62),
+    "short": HistoryPolicy(size=5, ttl_s=STEP_S, meta_ttl_s=30),
     "long:#ann": HistoryPolicy(size=4, ttl_s=70, meta_ttl_s=62),
     "plain": NO_HISTORY,
 }
