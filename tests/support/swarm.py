@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,6 +94,22 @@ class Swarm:
     def subscription_count(self) -> int:
         """How many subscriptions its clients have, all together."""
         return sum(len(witness.channels) for witness in self.checker.witnesses)
+
+    @contextlib.asynccontextmanager
+    async def churning(self, chance: random.Random, pause_s: float) -> AsyncIterator[None]:
+        """One phone after the other leaves the network for a moment, each ``pause_s`` after the last."""
+
+        async def churn() -> None:
+            while True:
+                chance.choice(self.phones).lose_connection()
+                await asyncio.sleep(pause_s)
+
+        task = asyncio.create_task(churn())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def heal(self, timeout_s: float = 15.0) -> None:
         """Publish a little more, then stop, and hold every client to the promise.

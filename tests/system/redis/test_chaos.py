@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 
 from tests.support.js_client import JsDriver
-from tests.support.swarm import Swarm
 from tests.system.redis.world import SingleWorld, single_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -22,23 +21,6 @@ async def world(tmp_path_factory: pytest.TempPathFactory, js: JsDriver) -> Async
     """One world for all tests here."""
     async with single_world(tmp_path_factory.mktemp("chaos"), js) as started:
         yield started
-
-
-@contextlib.asynccontextmanager
-async def churning(swarm: Swarm, chance: random.Random, pause_s: float) -> AsyncIterator[None]:
-    """One phone after the other leaves the network for a moment."""
-
-    async def churn() -> None:
-        while True:
-            chance.choice(swarm.phones).lose_connection()
-            await asyncio.sleep(pause_s)
-
-    task = asyncio.create_task(churn())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 class Faults:
@@ -108,16 +90,6 @@ class Faults:
         await asyncio.sleep(self._chance.uniform(least_s, most_s))
 
 
-async def test_phones_come_and_go(world: SingleWorld) -> None:
-    """Each resumes where it left, at whichever hub it comes to, in the midst of publications."""
-    async with world.swarm() as swarm:
-        async with churning(swarm, random.Random(1), 0.01):
-            await swarm.publisher.advance(30)
-        await swarm.heal()
-    assert swarm.gap_count == 0
-    assert swarm.checker.lost_connections > 100
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", range(3))
@@ -128,7 +100,7 @@ async def test_everything_at_once(world: SingleWorld, seed: int, redis_restarts:
     faults = Faults(world, chance)
     ends_at_s = asyncio.get_running_loop().time() + 30
     async with world.swarm() as swarm:
-        async with churning(swarm, chance, 0.05), asyncio.TaskGroup() as tasks:
+        async with swarm.churning(chance, 0.05), asyncio.TaskGroup() as tasks:
             tasks.create_task(faults.link(ends_at_s))
             for index in range(2):
                 tasks.create_task(faults.hub(index, ends_at_s))

@@ -80,8 +80,9 @@ async def is_replica(server: RedisServer) -> bool:
     return (await server.info("replication"))["role"] == "slave"
 
 
+@pytest.mark.slow
 async def test_a_replica_takes_over_by_order(watched: SentinelWorld) -> None:
-    """From a primary that works, with clients in the midst of it."""
+    """From a primary that works, and goes on for the 8 s that the Sentinels leave it."""
     async with watched.world.swarm() as swarm:
         former = await watched.sentinels.primary()
         await watched.sentinels.fail_over()
