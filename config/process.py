@@ -36,7 +36,7 @@ for a change of namespaces without downtime."""
 class RecoverySettings(Section):
     """How lost publications are looked for between a node and its engine."""
 
-    check_interval_s: float = Field(default=40, gt=0)
+    check_interval_s: float = Field(default=40, gt=0, le=240)
     """Seconds of one slow round over the positions of all channels."""
 
 
