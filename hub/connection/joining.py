@@ -26,13 +26,14 @@ from hub.errors import (
 )
 from hub.fanout import delta_chain, publication_message
 from hub.fanout.encoding import delta_message, push_publication
-from hub.model import ClientInfo, Position, Publication
+from hub.model import ClientInfo, HistoryPage, Position, Publication
 from hub.protocol.messages import NO_DATA, SubscribeResult
 from hub.session import (
     WANTED_FOR_CACHE,
     Gap,
     Recovered,
     catch_up,
+    may_be_missing,
     recover,
     recover_cache,
     wanted_for_stream,
@@ -75,10 +76,10 @@ async def join(connection: Connection, channel: str, terms: Terms, wish: Wish) -
     session.subscriptions[channel] = membership
     try:
         node = connection.services.node
-        await node.listening.attach(channel, membership)
+        top = await node.listening.attach(channel, membership)
         if membership.keeps_presence:
             await node.engine.presence.add(channel, info_of(connection, membership))
-        recovered = await _read(connection, membership, terms.options, wish)
+        recovered = await _read(connection, membership, terms.options, wish, top)
         if recovered is not None and wish.reject_unrecovered and not recovered.complete:
             raise HubError(UNRECOVERABLE_POSITION)
     except BaseException:
@@ -95,9 +96,16 @@ async def join(connection: Connection, channel: str, terms: Terms, wish: Wish) -
 
 
 async def _read(
-    connection: Connection, membership: Membership, options: ChannelOptions, wish: Wish
+    connection: Connection,
+    membership: Membership,
+    options: ChannelOptions,
+    wish: Wish,
+    top: Position | None,
 ) -> Recovered | None:
-    """Where the client stands after this subscribe; None where the channel gives it no positions."""
+    """Where the client stands after this subscribe; None where the channel gives it no positions.
+
+    ``top`` is where the stream stood after gathering began, where that is known.
+    """
     if not membership.positioned:
         return None
     broker = connection.services.node.engine.broker
@@ -106,6 +114,8 @@ async def _read(
     if membership.recoverable and options.recovery_mode == "cache":
         page = await broker.history(membership.channel, WANTED_FOR_CACHE, options.history)
         recovered = recover_cache(cursor, page)
+    elif top is not None and not may_be_missing(cursor, top, limit):
+        recovered = recover(cursor, HistoryPage((), top), limit)
     else:
         page = await broker.history(membership.channel, wanted_for_stream(cursor, limit), options.history)
         recovered = recover(cursor, page, limit)

@@ -65,8 +65,11 @@ class Listening:
         """Subscribers by channel, without the empty ones."""
         return {channel: len(feed) for channel, feed in self._feeds.items() if len(feed)}
 
-    async def attach(self, channel: str, subscriber: Subscriber) -> Feed:
+    async def attach(self, channel: str, subscriber: Subscriber) -> Position | None:
         """Gather what arrives on ``channel`` for the subscriber, from before this returns.
+
+        Returns the top of the stream where it was read for this very call: nothing after it can be
+        missed, so it need not be read again. None where the channel was listened to before.
 
         Raises:
             EngineUnavailable: the engine could not be made to deliver; nothing is left behind.
@@ -78,35 +81,37 @@ class Listening:
         # that leaves meanwhile, the feed always tells the truth about who wants it.
         feed.add(subscriber)
         if feed.listening:
-            return feed
+            return None
         try:
-            await self._start_listening(feed)
+            return await self._start_listening(feed)
         except BaseException:
             self.detach(channel, subscriber)
             raise
-        return feed
 
-    async def _start_listening(self, feed: Feed) -> None:
+    async def _start_listening(self, feed: Feed) -> Position | None:
         async with self._lock(feed.channel):
             # Whoever waited here may have left meanwhile, and the feed with it.
             if feed.listening or self._feeds.get(feed.channel) is not feed:
-                return
+                return None
             await self._broker.subscribe(feed.channel)
-            await self._find_top(feed)
+            top = await self._find_top(feed)
             feed.listening = True
             if not len(feed):
                 self._empty.add(feed.channel)
+            return top
 
-    async def _find_top(self, feed: Feed) -> None:
+    async def _find_top(self, feed: Feed) -> Position | None:
         """Where listening begins, without which the loss of the first publication would not show.
 
         What is on its way here meanwhile counts as before: nobody's subscribe was answered yet.
         """
         policy = self._policy_of(feed.channel)
-        if policy.keeps:
-            (top,) = await self._broker.positions([(feed.channel, policy)])
-            if feed.top is None or feed.top.epoch != top.epoch or feed.top.offset < top.offset:
-                feed.top = top
+        if not policy.keeps:
+            return None
+        (top,) = await self._broker.positions([(feed.channel, policy)])
+        if feed.top is None or feed.top.epoch != top.epoch or feed.top.offset < top.offset:
+            feed.top = top
+        return top
 
     def detach(self, channel: str, subscriber: Subscriber) -> None:
         """Give the subscriber nothing more. Unknown ones are ignored."""

@@ -42,6 +42,13 @@ def wanted_for_stream(cursor: Position | None, max_publications: int) -> History
     return HistoryFilter(limit=max_publications + 1, since=cursor)
 
 
+def may_be_missing(cursor: Position | None, top: Position, max_publications: int) -> bool:
+    """Whether :func:`recover` looks at publications at all, or could do with the top alone."""
+    if cursor is None or (cursor.epoch and cursor.epoch != top.epoch):
+        return False
+    return 0 < top.offset - cursor.offset <= max_publications
+
+
 WANTED_FOR_CACHE = HistoryFilter(limit=1, reverse=True)
 """Cache recovery looks at the newest publication only."""
 

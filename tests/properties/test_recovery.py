@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.model import HistoryPage, Position, Publication
-from hub.session import Gap, catch_up, recover, recover_cache, wanted_for_stream
+from hub.session import Gap, catch_up, may_be_missing, recover, recover_cache, wanted_for_stream
 
 EPOCH = "e"
 LIMIT = 20
@@ -64,6 +64,16 @@ def test_a_resume_is_complete_or_says_that_it_is_not(
     assert recovered.end == Position(top, EPOCH)
     live = publications(top + 1, top + live_count)
     assert [p.offset for p in catch_up(recovered.end, live)] == list(range(top + 1, top + live_count + 1))
+
+
+@settings(max_examples=500)
+@given(resumes())
+def test_the_top_alone_is_enough_where_nothing_may_be_missing(resume: tuple[int, int, Position | None]) -> None:
+    """The verdict is then the same as after reading."""
+    kept_from, top, cursor = resume
+    page = read(kept_from, top, cursor)
+    if not may_be_missing(cursor, page.top, LIMIT):
+        assert recover(cursor, HistoryPage((), page.top), LIMIT) == recover(cursor, page, LIMIT)
 
 
 @settings(max_examples=500)

@@ -135,6 +135,8 @@ class RedisBroker:
         return HistoryPage(publications, _position(answer))
 
     async def positions(self, channels: Sequence[tuple[str, HistoryPolicy]]) -> list[Position]:
+        if len(channels) == 1:
+            return [_position(await self._read(*channels[0], 0, "", 0))]
         tops: list[Position] = []
         for start in range(0, len(channels), POSITIONS_AT_ONCE):
             some = channels[start : start + POSITIONS_AT_ONCE]

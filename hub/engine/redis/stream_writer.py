@@ -5,7 +5,8 @@ Needs commands alone, so that whoever only publishes holds no link. Knows no nod
 
 from __future__ import annotations
 
-import secrets
+import os
+import random
 import time
 from collections.abc import Callable
 
@@ -15,7 +16,11 @@ from hub.engine.redis.keys import Keys
 from hub.engine.redis.scripts import load_script
 from hub.model import HistoryPolicy, Position, Publication, PublishResult
 
-_BIRTH_BYTES = 6
+_BIRTH_BITS = 48
+_births = random.Random()
+"""Births must differ, not be secret; the system's own randomness would cost a call of it for each."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_births.seed)
 
 _PUBLISH = load_script("clock", "stream", "publish")
 
@@ -80,7 +85,7 @@ def new_birth() -> str:
 
     Sent with every call, used by the first: whether there is a stream, only the script knows.
     """
-    return secrets.token_urlsafe(_BIRTH_BYTES)
+    return f"{_births.getrandbits(_BIRTH_BITS):x}"
 
 
 def life_s(policy: HistoryPolicy) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hub.errors import INSUFFICIENT_STATE_UNSUBSCRIBE, EngineUnavailable
+from hub.model import HistoryFilter, HistoryPage, HistoryPolicy
 from hub.node import Node
 from hub.protocol import apply_delta
 from tests.support.hub_process import OPEN_CHANNEL, Running, running_hub
@@ -305,6 +306,26 @@ async def test_publications_while_the_history_is_read_come_once(running: Running
         assert (await client.push())["pub"]["offset"] == 3
 
 
+async def test_a_stream_is_read_once_by_the_first_who_misses_nothing(running: Running, node: Node) -> None:
+    """Where listening begins, its top is known: only missing publications are worth another read."""
+    asked: list[HistoryFilter] = []
+    read = node.engine.broker.history
+
+    async def watched(channel: str, wanted: HistoryFilter, policy: HistoryPolicy) -> HistoryPage:
+        asked.append(wanted)
+        return await read(channel, wanted, policy)
+
+    node.engine.broker.history = watched  # type: ignore[method-assign]
+    await node.publish("quiet:a", b"1")
+    async with connected(running) as first, connected(running) as second:
+        was = await first.subscribe("quiet:a")
+        assert was["offset"] == 1 and not asked
+        await second.subscribe("quiet:a")
+        assert [wanted.limit for wanted in asked] == [0]
+        await node.publish("quiet:a", b"2")
+        assert (await first.push())["pub"]["offset"] == 2
+
+
 async def test_a_failing_engine_refuses_the_subscribe_and_leaves_nothing(
     running: Running, node: Node
 ) -> None:
@@ -314,8 +335,9 @@ async def test_a_failing_engine_refuses_the_subscribe_and_leaves_nothing(
         raise EngineUnavailable
 
     async with connected(running) as client:
+        await node.publish("quiet:a", b"1")
         read, node.engine.broker.history = node.engine.broker.history, no_history  # type: ignore[method-assign]
-        reply = await client.ask(subscribe={"channel": "quiet:a"})
+        reply = await client.ask(subscribe={"channel": "quiet:a", "recover": True})
         assert (reply["error"]["code"], reply["error"]["temporary"]) == (100, True)
         assert (await node.presence_stats("quiet:a")).num_clients == 0
         assert node.listening.counts() == {}
