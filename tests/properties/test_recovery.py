@@ -68,7 +68,9 @@ def test_a_resume_is_complete_or_says_that_it_is_not(
 
 @settings(max_examples=500)
 @given(resumes())
-def test_the_top_alone_is_enough_where_nothing_may_be_missing(resume: tuple[int, int, Position | None]) -> None:
+def test_the_top_alone_is_enough_where_nothing_may_be_missing(
+    resume: tuple[int, int, Position | None],
+) -> None:
     """The verdict is then the same as after reading."""
     kept_from, top, cursor = resume
     page = read(kept_from, top, cursor)
