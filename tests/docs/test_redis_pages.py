@@ -184,7 +184,7 @@ def stubs(url: str) -> dict[str, ModuleType]:
     transaction = module("t", atomic=Transaction, on_commit=lambda work, robust: work())
     return {
         "django": module("django"),
-        "django.conf": module("django.conf", settings=module("s", HUB_REDIS_URL=url)),
+        "django.conf": module("django.conf", settings=module("s", REALTIME_REDIS=url)),
         "django.db": module("django.db", transaction=transaction),
         "django.http": module("django.http", HttpResponse=lambda status: status),
         "celery": module("celery", shared_task=lambda **options: lambda function: function),
