@@ -159,6 +159,11 @@ class Checker:
             if channel in tops and (place := witness.place(channel)) != tops[channel]
         ]
 
+    @property
+    def violations(self) -> str:
+        """What was broken as far as clients alone can tell; empty when nothing was."""
+        return "\n".join(self._violations[:_SHOWN_VIOLATIONS])
+
     def verify(self, accepted: Mapping[str, Mapping[int, Accepted]]) -> None:
         """Compare everything with what the publisher was told.
 

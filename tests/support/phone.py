@@ -53,10 +53,14 @@ class _Socket(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._upgraded = False
+        self._aborted = False
         self._close_code = _TRANSPORT_CLOSED
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
+        if self._aborted:
+            transport.abort()
+            return
         self._transport = transport
         key = base64.b64encode(os.urandom(16)).decode()
         transport.write(upgrade_request(self._path, {"Sec-WebSocket-Key": key}))
@@ -66,6 +70,8 @@ class _Socket(asyncio.Protocol):
             self._transport.write(client_frame(TEXT, orjson.dumps(message)))
 
     def abort(self) -> None:
+        """Take and send nothing more; also while it is still connecting."""
+        self._aborted = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -73,7 +79,7 @@ class _Socket(asyncio.Protocol):
         self._received += data
         if not self._upgraded and not self._take_response():
             return
-        while (frame := self._take_frame()) is not None:
+        while not self._aborted and (frame := self._take_frame()) is not None:
             opcode, payload = frame
             if opcode == TEXT:
                 for line in payload.split(b"\n"):

@@ -125,7 +125,7 @@ class Swarm:
             await eventually(lambda: not self.checker.behind(tops), timeout_s)
         except TimeoutError:
             behind = self.checker.behind(tops)
-            shown = "\n".join(behind[:10])
+            shown = "\n".join([*behind[:10], self.checker.violations])
             raise AssertionError(f"{len(behind)} are stuck after {timeout_s} s:\n{shown}") from None
         self.checker.verify(self.publisher.accepted)
 

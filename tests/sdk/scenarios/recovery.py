@@ -153,7 +153,7 @@ class RecoveryScenarios:
         assert [each["data"] for each in client.events.all("publication")] == [2, 4]
 
     async def test_a_gap_heals(self, hub: Running, api: cent.AsyncClient, clients: Clients) -> None:
-        """A loss on the way to the node ends the subscription with 2500, and the SDK recovers it all."""
+        """A loss on the way to the node is made good from the stream: the client notices nothing."""
         assert hub.hub is not None
         client = await clients.connected(hub.ws_url)
         await subscribed(client, "news")
@@ -165,7 +165,6 @@ class RecoveryScenarios:
         await publish(api, "news", 2)
         await broker.subscribe("news")
         await publish(api, "news", 3)
-        await client.events.next("subscribing", channel="news", code=2500)
-        await client.events.next("subscribed", channel="news", was_recovering=True, recovered=True)
         await publications(client, "news", 2)
         assert [each["data"] for each in client.events.all("publication")] == [1, 2, 3]
+        assert len(client.events.all("subscribed")) == 1

@@ -168,13 +168,21 @@ class SpeakingScenarios:
         assert refusal.value.code == code
         await subscribed(client, "news")
 
-    async def test_bytes_are_for_protobuf_only(self, hub: Running, clients: Clients) -> None:
-        """What is no JSON reaches Protobuf clients as it is, and ends JSON clients with 3506."""
+    async def test_bytes_are_for_protobuf_only(
+        self, hub: Running, api: cent.AsyncClient, clients: Clients
+    ) -> None:
+        """What is no JSON reaches Protobuf clients as it is and ends JSON clients with 3506.
+
+        Only a backend can publish it: a client that tries is refused.
+        """
         binary = await clients.connected(hub.ws_url, codec="protobuf")
         text = await clients.connected(hub.ws_url, "bob", codec="json")
         for each in (binary, text):
             await subscribed(each, "news")
-        await binary.publish_bytes("news", b"\xff\x00\xfe")
+        with pytest.raises(SdkError) as refused:
+            await binary.publish_bytes("news", b"\xff\x00\xfe")
+        assert refused.value.code == 107
+        await api.publish(cent.PublishRequest(channel="news", data=None, b64data="/wD+"))
         assert (await text.events.next("disconnected"))["code"] == 3506
         assert (await publications(binary, "news", 1))[0]["data"] == {"b64": "/wD+"}
 

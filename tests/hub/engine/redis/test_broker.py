@@ -113,7 +113,6 @@ class TestWhatNoHubWrote:
         assert [publication.offset for publication in page.publications] == [1, 3]
         assert "left out entry 2" in caplog.text
 
-
     async def test_a_foreign_entry_at_the_front_is_let_go(self, parts: BrokerParts) -> None:
         """It has no age to be compared, and must not stand in the way of the others."""
         await parts.order(CHANNEL, "XADD", parts.log(CHANNEL), "0-1", "f", b"x")

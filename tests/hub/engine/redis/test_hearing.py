@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hub.engine.redis.hearing import Doubts, Subscription
+from hub.engine.redis.hearing import Doubts, Patience, Subscription
 from hub.errors import EngineUnavailable
 from tests.hub.engine.redis.links import RecordingListener
 
@@ -38,6 +38,35 @@ async def test_one_who_gives_up_leaves_the_others_waiting() -> None:
     subscription.refuse(EngineUnavailable("no"))
     with pytest.raises(EngineUnavailable):
         await second
+
+
+async def test_patience_ends_for_each_in_turn() -> None:
+    """Who is heard in time is not disturbed, who is not learns it, and the next one is watched as well."""
+    patience = Patience(0.02)
+    heard, silent, later = a_subscription("heard"), a_subscription("silent"), a_subscription("later")
+    waiting = [asyncio.create_task(each.wait_heard(patience)) for each in (heard, silent)]
+    await asyncio.sleep(0)
+    heard.be_heard()
+    await waiting[0]
+    with pytest.raises(TimeoutError):
+        await waiting[1]
+    assert not silent.awaited
+    with pytest.raises(TimeoutError):
+        await later.wait_heard(patience)
+
+
+async def test_patience_that_was_stopped_ends_nothing() -> None:
+    """Whoever stops it tells those who wait."""
+    patience = Patience(0.02)
+    subscription = a_subscription()
+    waiting = asyncio.create_task(subscription.wait_heard(patience))
+    await asyncio.sleep(0)
+    patience.stop()
+    await asyncio.wait([waiting], timeout=0.1)
+    assert not waiting.done()
+    subscription.refuse(EngineUnavailable("stopped"))
+    with pytest.raises(EngineUnavailable):
+        await waiting
 
 
 def test_doubt_needs_something_to_lose() -> None:
