@@ -6,8 +6,11 @@ Knows no connection.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Collection
 from typing import Protocol
+
+_LOOKS_PER_TIMEOUT = 10
 
 
 class LinkListener(Protocol):
@@ -44,16 +47,19 @@ class Subscription:
         """Whether somebody waits for it to be heard."""
         return bool(self._waiting)
 
-    async def wait_heard(self) -> None:
-        """Return once it is heard. Safe to cancel.
+    async def wait_heard(self, patience: Patience | None = None) -> None:
+        """Return once it is heard. Safe to cancel. Without ``patience``, bound it by a timeout.
 
         Raises:
             EngineUnavailable: when the server refused it.
+            TimeoutError: when patience was lost.
         """
         if self.heard:
             return
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
+        if patience is not None:
+            patience.watch(future)
         try:
             await future
         finally:
@@ -78,6 +84,46 @@ class Subscription:
         for future in self._waiting:
             if not future.done():
                 future.set_exception(error)
+
+
+class Patience:
+    """Ends what is waited for longer than ``timeout_s``, with a TimeoutError; a little late is soon enough.
+
+    One timer for all that wait: crowds of subscriptions come at once, and one for each costs
+    a third of what a subscription does.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._looking: asyncio.TimerHandle | None = None
+
+    def watch(self, future: asyncio.Future[None]) -> None:
+        """End it when its time is over, unless it is done by then."""
+        self._waiting.append((future.get_loop().time() + self._timeout_s, future))
+        if self._looking is None:
+            self._look_later()
+
+    def stop(self) -> None:
+        """End nothing any more."""
+        self._waiting.clear()
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._looking = loop.call_later(min(self._timeout_s / _LOOKS_PER_TIMEOUT, 0.5), self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        now_s = asyncio.get_running_loop().time()
+        while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= now_s):
+            _, future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(TimeoutError())
+        if self._waiting:
+            self._look_later()
 
 
 class Doubts:

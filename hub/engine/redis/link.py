@@ -13,7 +13,7 @@ from typing import Any
 
 from hub.engine.redis.address import Endpoint, parse_address
 from hub.engine.redis.commands import Commands
-from hub.engine.redis.hearing import LinkListener, Subscription
+from hub.engine.redis.hearing import LinkListener, Patience, Subscription
 from hub.engine.redis.keys import Keys
 from hub.engine.redis.options import RedisOptions
 from hub.engine.redis.primary_link import PrimaryLink
@@ -39,6 +39,7 @@ class Link:
         self._placed: dict[str, PrimaryLink] = {}
         self._links: dict[Endpoint, PrimaryLink] = {}
         self._background: set[asyncio.Task[None]] = set()
+        self._patience = Patience(options.command_timeout_s)
         self._running = False
 
     async def start(self) -> None:
@@ -62,6 +63,7 @@ class Link:
         self._running = False
         for subscription in self._wanted.values():
             subscription.refuse(EngineUnavailable("the Redis link was stopped"))
+        self._patience.stop()
         self._wanted.clear()
         self._placed.clear()
         links, self._links = self._links, {}
@@ -93,8 +95,7 @@ class Link:
             return
         try:
             self._fail_fast(name)
-            async with asyncio.timeout(self._options.command_timeout_s):
-                await subscription.wait_heard()
+            await subscription.wait_heard(self._patience)
         except TimeoutError:
             raise EngineUnavailable(
                 f"Redis did not confirm a subscription in time: {self._trouble(name)}"

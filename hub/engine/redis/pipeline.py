@@ -102,7 +102,9 @@ class Pipeline:
 
     @property
     def waiting_count(self) -> int:
-        return len(self._in_flight) + sum(map(len, self._held.values()))
+        # Asked for with every command, and hardly ever is one held.
+        held_count = sum(map(len, self._held.values())) if self._held else 0
+        return len(self._in_flight) + held_count
 
     async def adopt(self, tags: Iterable[str], timeout_s: float) -> None:
         """Adopt the partitions on the fresh wire, before anything else is sent on it.
