@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import pytest_asyncio
+from redis.exceptions import RedisError
 
 from tests.support.js_client import JsDriver
 from tests.system.redis.world import SingleWorld, single_world
@@ -46,7 +47,9 @@ class Faults:
             link.restore()
 
         async def kill_clients() -> None:
-            await self._world.redis.kill_clients(self._chance.choice(["pubsub", "normal"]))
+            # It may be away itself just now.
+            with contextlib.suppress(RedisError, OSError):
+                await self._world.redis.kill_clients(self._chance.choice(["pubsub", "normal"]))
 
         await self._go_on(ends_at_s, [cut, stall, kill_clients])
 
