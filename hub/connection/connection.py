@@ -29,7 +29,6 @@ from hub.errors import (
     SLOW,
     Disconnect,
     DisconnectError,
-    EngineUnavailable,
     ErrorCode,
     HubError,
     UnsubscribeCode,
@@ -325,10 +324,7 @@ class Connection:
                     joining.detach(self, late)
                     memberships.append(late)
         for membership in memberships:
-            try:
-                await joining.leave(self, membership)
-            except EngineUnavailable:
-                log.warning("! %s left while the engine was away; its presence lapses", self.client)
+            await joining.leave(self, membership)
 
     # The registry's view.
 

@@ -227,8 +227,9 @@ async def leave(connection: Connection, membership: Membership) -> None:
         if membership.live and membership.emits_join_leave:
             await engine.broker.publish_leave(membership.channel, info_of(connection, membership))
     except EngineUnavailable:
-        # Leaving always succeeds for the leaver; the engine makes good what it could not do now.
-        log.warning("! %s left while the engine was away", connection.client)
+        # Leaving always succeeds for the leaver; the engine makes good what it could not do now, and says
+        # itself that it is away: a line for each of thousands would hide that one.
+        log.debug("! %s left while the engine was away", connection.client)
 
 
 def info_of(connection: Connection, membership: Membership | None) -> ClientInfo:

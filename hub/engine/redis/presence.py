@@ -164,13 +164,16 @@ class RedisPresence:
         # The questions go out as one write; repairs one after the other, for they may be long.
         tags = list(self._books)
         terms = await asyncio.gather(*(self._compare(tag) for tag in tags))
+        failed_count = 0
         for tag, term in zip(tags, terms, strict=True):
             if term is None:
                 continue
             try:
                 await self._repair(tag, term)
             except EngineUnavailable:
-                log.warning("presence of partition %s could not be repaired yet", tag)
+                failed_count += 1
+        if failed_count:
+            log.warning("presence of %d partitions could not be repaired yet", failed_count)
 
     async def _compare(self, tag: str) -> bytes | None:
         """The partition's term when its books differ from Redis; None when they agree, or nobody knows."""
