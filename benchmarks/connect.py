@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.crowd import Crowd
 from benchmarks.support import Child, cores, median, percentile, print_table, spread, verdict
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _settings(options: argparse.Namespace) -> str:
-    settings = {"ping.interval_s": 3600, "channels.personal.enabled": True}
+    settings: dict[str, Any] = {"ping.interval_s": 3600, "channels.personal.enabled": True}
     if options.redis:
         settings |= {"engine": "redis", "redis.url": options.redis}
     return json.dumps(settings)

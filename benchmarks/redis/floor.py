@@ -22,6 +22,7 @@ from hub.app import GC_THRESHOLD
 from hub.engine.redis.envelope import encode_publication
 from hub.engine.redis.keys import Keys
 from hub.engine.redis.scripts import load_script
+from hub.engine.redis.wire import pack
 from hub.model import Publication
 
 PARTITIONS = 64
@@ -42,7 +43,7 @@ class BareLink(asyncio.Protocol):
         self._reader = hiredis.Reader()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        transport.write(hiredis.pack_command(("SUBSCRIBE", *self._writers)))
+        transport.write(pack(("SUBSCRIBE", *self._writers)))
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -84,7 +85,7 @@ class Floor:
     async def publish(self, order: Order) -> Answer:
         """Run the publish script for the channels in turn, so many in one pipeline."""
         script = load_script("clock", "stream", "publish")
-        await self._redis.script_load(script.text)
+        await self._redis.execute_command("SCRIPT LOAD", script.text)  # type: ignore[no-untyped-call]
         packed = encode_publication(Publication(payload_of(order["payload_bytes"])))
         calls = [
             (script.sha, *_arguments(order["channel"].format(number=number), packed))
@@ -93,7 +94,7 @@ class Floor:
         for start in range(0, order["count"], order["gathered"]):
             pipeline = self._redis.pipeline(transaction=False)
             for index in range(start, min(order["count"], start + order["gathered"])):
-                pipeline.evalsha(*calls[index % len(calls)])
+                _ = pipeline.evalsha(*calls[index % len(calls)])
             await pipeline.execute()
         return {}
 

@@ -67,7 +67,7 @@ class _Run:
         self._phones.expect(1)
         self._publish(1)
         self._phones.all_arrived()
-        faults = sum(report["gaps"] for report in self._phones.report())
+        faults: int = sum(report["gaps"] for report in self._phones.report())
         self._faults, new = faults, faults - self._faults
         return new
 

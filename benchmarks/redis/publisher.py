@@ -26,7 +26,8 @@ from hub.model import HistoryPolicy, NodeId, Publication
 
 STAMP_DIGITS = 19
 
-_TICK_S = 0.0005
+_TICK_S = 0.001
+"""The resolution of uvloop's timers: anything below would spin."""
 _TRY_AGAIN_S = 0.005
 
 

@@ -90,12 +90,12 @@ class RedisProcess:
 
     def lock_out(self) -> None:
         """Cut the hub off: its connections are closed, and new ones refused."""
-        self.admin.execute_command("ACL", "SETUSER", HUB_USER, "off")
-        self.admin.execute_command("CLIENT", "KILL", "USER", HUB_USER)
+        self.admin.acl_setuser(HUB_USER, enabled=False)
+        self.admin.client_kill_filter(user=HUB_USER)
 
     def let_in(self) -> None:
         """Let the hub connect again."""
-        self.admin.execute_command("ACL", "SETUSER", HUB_USER, "on")
+        self.admin.acl_setuser(HUB_USER, enabled=True)
 
 
 @contextlib.contextmanager
