@@ -201,7 +201,15 @@ class Feed:
         self._last = publication
         for group in based:
             self._promote(group)
+        if self._ahead:
+            self._admit_those_reached(publication)
         return delivered
+
+    def _admit_those_reached(self, publication: Publication) -> None:
+        for subscriber, base in list(self._ahead.items()):
+            if publication.offset >= subscriber.reached_offset:
+                del self._ahead[subscriber]
+                self._enter(subscriber, base)
 
     def _wait_for_those_ahead(self, publication: Publication) -> None:
         for subscriber, base in list(self._ahead.items()):

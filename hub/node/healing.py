@@ -133,6 +133,10 @@ class Healing:
         finally:
             del self._held[feed.channel]
             self._overflowed.discard(feed.channel)
+            successor = self._feeds.get(feed.channel)
+            if successor is not None and successor is not feed:
+                # What arrived for it was held here in vain.
+                self.heal(successor)
 
     async def _read(self, feed: Feed) -> HistoryPage | None:
         wanted = HistoryFilter(limit=self._options.page_publications, since=feed.top)
@@ -213,7 +217,10 @@ class Healing:
             await self._tell.wait()
             for _ in range(min(self._options.wave_size, len(self._told))):
                 subscriber, channel = self._told.popleft()
-                subscriber.reader.on_gap(channel)
+                try:
+                    subscriber.reader.on_gap(channel)
+                except Exception:
+                    log.exception("a subscriber could not be told of a gap")
             if self._told:
                 await asyncio.sleep(self._options.wave_pause_s)
             else:
@@ -227,40 +234,60 @@ class Healing:
                 del self._doubted[channel]
             if not self._doubted:
                 self._doubt.clear()
-            if not await self._compare(chunk):
-                self.doubt(chunk)
+            unsettled = await self._compare(chunk)
+            if unsettled:
+                self.doubt(unsettled)
                 await asyncio.sleep(self._options.retry_max_s * random.uniform(0.25, 0.5))
             await asyncio.sleep(self._options.chunk_pause_s)
 
     async def _check_slowly(self) -> None:
         while True:
-            channels = list(self._feeds)
-            chunks = max(1, -(-len(channels) // self._options.chunk_channels))
+            chunks = max(1, -(-len(self._feeds) // self._options.chunk_channels))
             pause_s = self._options.check_interval_s / chunks * random.uniform(0.9, 1.1)
-            for index in range(chunks):
-                await asyncio.sleep(pause_s)
-                first = index * self._options.chunk_channels
-                await self._compare(channels[first : first + self._options.chunk_channels])
+            await asyncio.sleep(pause_s)
+            channels = list(self._feeds)
+            for first in range(0, len(channels), self._options.chunk_channels):
+                if first:
+                    await asyncio.sleep(pause_s)
+                self.doubt(await self._compare(channels[first : first + self._options.chunk_channels]))
 
-    async def _compare(self, channels: Iterable[str]) -> bool:
-        """Heal what is behind its stream; False when the engine did not answer."""
+    async def _compare(self, channels: Iterable[str]) -> list[str]:
+        """Heal what is behind its stream; the channels that must be looked at once more."""
         asked: list[tuple[Feed, HistoryPolicy]] = []
+        unsettled: list[str] = []
         for channel in channels:
             feed = self._feeds.get(channel)
-            if feed is not None and feed.positioned_count and feed.listening and channel not in self._held:
+            if feed is None or not feed.positioned_count:
+                continue
+            if channel in self._held or not feed.listening:
+                # What is being read for it may have been read before the doubt arose.
+                unsettled.append(channel)
+            else:
                 asked.append((feed, self._policy_of(channel)))
-        if not asked:
-            return True
-        try:
-            tops = await self._broker.positions([(feed.channel, policy) for feed, policy in asked])
-        except EngineUnavailable:
-            return False
-        for (feed, _), top in zip(asked, tops, strict=True):
+        for (feed, _), top in zip(asked, await self._tops(asked), strict=True):
+            if self._feeds.get(feed.channel) is not feed:
+                continue
+            if top is None:
+                unsettled.append(feed.channel)
             # Publications on their way here look lost as well; healing them early is harmless.
-            behind = feed.top is None or top.epoch != feed.top.epoch or top.offset > feed.top.offset
-            if behind and self._feeds.get(feed.channel) is feed:
+            elif feed.top is None or top.epoch != feed.top.epoch or top.offset > feed.top.offset:
                 self.heal(feed)
-        return True
+        return unsettled
+
+    async def _tops(self, asked: list[tuple[Feed, HistoryPolicy]]) -> list[Position | None]:
+        """The tops of these streams; None for one that could not be read."""
+        wanted = [(feed.channel, policy) for feed, policy in asked]
+        if not wanted:
+            return []
+        try:
+            return [*await self._broker.positions(wanted)]
+        except Exception as error:
+            log.warning("positions could not be compared at once, now one by one: %s", error)
+        # One partition that is away, or one damaged key, must not keep all others in doubt.
+        found = await asyncio.gather(
+            *(self._broker.positions([each]) for each in wanted), return_exceptions=True
+        )
+        return [None if isinstance(each, BaseException) else each[0] for each in found]
 
 
 def _offset(feed: Feed) -> int:

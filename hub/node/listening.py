@@ -109,8 +109,12 @@ class Listening:
         if not policy.keeps:
             return None
         (top,) = await self._broker.positions([(feed.channel, policy)])
-        if feed.top is None or feed.top.epoch != top.epoch or feed.top.offset < top.offset:
+        if feed.top is None:
             feed.top = top
+        elif not self._healing.is_healing(feed.channel):
+            # Being healed, it must get there by what is delivered, not by a leap.
+            if feed.top.epoch != top.epoch or feed.top.offset < top.offset:
+                feed.top = top
         return top
 
     def detach(self, channel: str, subscriber: Subscriber) -> None:

@@ -6,6 +6,7 @@ Applies the channel's policy and asks the engine. Knows no wire, no token and no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict
@@ -75,12 +76,17 @@ class Node:
         Raises:
             EngineUnavailable: when it cannot be reached.
         """
-        await self.engine.lifecycle.start()
-        await self.engine.broker.start(self.listening)
-        await self.engine.control.start(
-            control.LocalControl(self.registry, self.listening, self._describe_self)
-        )
-        await self.listening.start()
+        async with contextlib.AsyncExitStack() as undo:
+            await self.engine.lifecycle.start()
+            undo.push_async_callback(self.engine.lifecycle.stop)
+            await self.engine.broker.start(self.listening)
+            undo.push_async_callback(self.engine.broker.stop)
+            await self.engine.control.start(
+                control.LocalControl(self.registry, self.listening, self._describe_self)
+            )
+            undo.push_async_callback(self.engine.control.stop)
+            await self.listening.start()
+            undo.pop_all()
 
     async def stop(self, deadline_s: float = 10.0) -> None:
         """Finish the farewells that are under way, within ``deadline_s``, and let go of the engine."""

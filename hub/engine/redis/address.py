@@ -139,8 +139,12 @@ def _read_database(path: list[str], query: dict[str, str]) -> int:
 
 def _read_query(text: str) -> dict[str, str]:
     query = {key: values[-1] for key, values in parse_qs(text, keep_blank_values=True).items()}
-    if unknown := sorted(set(query) - _QUERY_KEYS):
-        raise ValueError(f"unknown in the query of the Redis URL: {', '.join(unknown)}")
+    if set(query) - _QUERY_KEYS:
+        # Never repeated: behind a question mark that was not percent-encoded it is the password.
+        raise ValueError(
+            "the query of the Redis URL has something unknown; it may have "
+            f"{', '.join(sorted(_QUERY_KEYS))}. A question mark in a password is written %3F"
+        )
     return query
 
 

@@ -63,6 +63,8 @@ class Commands:
         self._primaries: dict[Endpoint, Primary] = {}
         self._by_tag: dict[str, Primary] = {}
         self._former: dict[str, tuple[Primary, str]] = {}
+        self._acknowledged: set[Primary] = set()
+        """Primaries that were connected when the topology was last read as a whole."""
         self._pausing: dict[Ask, asyncio.TimerHandle] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._running = False
@@ -89,6 +91,7 @@ class Commands:
             self._meet_primaries()
             for primary in list(self._primaries.values()):
                 await primary.reached()
+            self._acknowledge()
         except BaseException:
             await self.stop()
             raise
@@ -253,7 +256,10 @@ class Commands:
         former, reign = self._former.get(tag, (primary, ""))
         pipeline = former.pipeline
         alive = pipeline is not None and pipeline.live and pipeline.reign == reign
-        return reign if alive and former is not primary else ""
+        # One that was promoted shows first by a redirection, before the topology is read again; and
+        # one that was demoted is no longer in it afterwards. Neither handed over anything.
+        both_primaries = primary in self._acknowledged and former.endpoint in self.topology.endpoints
+        return reign if alive and both_primaries and former is not primary else ""
 
     # where the primaries are
 
@@ -278,8 +284,14 @@ class Commands:
             else:
                 pipeline.adopted.intersection_update(self.tags_of(endpoint))
         self._meet_primaries()
+        self._acknowledge()
         for ask in unsent:
             self._resubmit(ask)
+
+    def _acknowledge(self) -> None:
+        """Remember who was known to be a primary when the topology was last read as a whole."""
+        known = self.topology.endpoints
+        self._acknowledged = {p for endpoint, p in self._primaries.items() if endpoint in known}
 
     def _note_owners(self) -> None:
         """Remember, before that changes, which reign has adopted each partition."""

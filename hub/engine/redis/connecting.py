@@ -89,6 +89,10 @@ async def _opening(endpoint: Endpoint, tls: ssl.SSLContext | None, timeout_s: fl
     except OSError as error:
         wire.abort()
         raise EngineUnavailable(f"cannot reach Redis at {endpoint}: {_cause(error)}") from None
+    except ValueError as error:
+        # A host name that no resolver takes, for one: nothing that a retry loop may die of.
+        wire.abort()
+        raise EngineUnavailable(f"cannot reach Redis at {endpoint}: {type(error).__name__}") from None
     except BaseException:
         wire.abort()
         raise

@@ -245,6 +245,11 @@ class Primary:
                 self._note_failure(error)
                 await asyncio.sleep(backoff.next_s())
                 continue
+            except Exception:
+                logger.exception("connecting to Redis at %s failed in a way nobody foresaw", self.endpoint)
+                self._note_failure(EngineUnavailable(f"cannot connect to Redis at {self.endpoint}"))
+                await asyncio.sleep(backoff.next_s())
+                continue
             connected_at_s = self._loop.time()
             await self._gone.wait()
             if self._loop.time() - connected_at_s >= _STEADY_S:

@@ -148,7 +148,8 @@ class PrimaryLink:
         while True:
             try:
                 await self._connect()
-            except EngineUnavailable as error:
+            except Exception as raised:
+                error = raised if isinstance(raised, EngineUnavailable) else EngineUnavailable(repr(raised))
                 if error.detail != self.trouble:
                     logger.warning("%s", error.detail)
                 self.trouble = error.detail

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from hub.fanout import Encoding, Feed, Outbox, PatchCache, Subscriber, Turn
-from hub.model import ClientInfo, Publication
+from hub.model import ClientInfo, Position, Publication
 from hub.protocol import JSONCodec, ProtobufCodec
 
 JSON = Encoding(JSONCodec(), compressed=False)
@@ -171,3 +171,23 @@ async def test_what_cannot_be_said_in_json_is_told_to_json_readers_alone() -> No
     joined(feed, binary)
     assert feed.deliver(Publication(b"\xff")) == 1
     assert (text.unencodable, binary.unencodable) == (1, 0)
+
+
+async def test_one_that_read_ahead_is_sent_nothing_twice_and_misses_nobody() -> None:
+    """It passes over what it has, and is one of all as soon as the feed has caught up."""
+    feed, reader = Feed("c", PatchCache()), Reader()
+    feed.top = Position(9, "e")
+    subscriber = Subscriber(reader, join_leave=True, delta=False, positioned=True)
+    feed.add(subscriber)
+    feed.go_live(subscriber, reached=Position(11, "e"))
+    feed.deliver(Publication(b"10", offset=10))
+    feed.deliver(Publication(b"0"))
+    feed.deliver(Publication(b"11", offset=11))
+    feed.deliver_join(ClientInfo("u", "c1"))
+    feed.deliver(Publication(b"12", offset=12))
+    pushes = reader.pushes()
+    assert [p["pub"]["data"] for p in pushes if "pub" in p] == [0, 12]
+    assert [p for p in pushes if "join" in p]
+    assert len(feed) == 1
+    feed.remove(subscriber)
+    assert len(feed) == 0

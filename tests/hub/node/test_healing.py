@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -187,3 +188,43 @@ async def test_many_are_told_in_waves(world: World) -> None:
     readers = [cast(Reader, other.reader) for other in others]
     await eventually(lambda: sum(len(r.gaps) for r in readers) == 2)
     await eventually(lambda: [len(r.gaps) for r in readers] == [0, 1, 1, 1, 1, 1])
+
+
+async def test_one_damaged_channel_keeps_no_other_in_doubt(world: World) -> None:
+    """What cannot be compared is asked again, and the checks go on for all the others."""
+    other = Subscriber(cast(Any, Reader()), join_leave=False, delta=False, positioned=True)
+    await world.listening.attach("damaged", other)
+    positions = world.broker.positions
+
+    async def refusing(channels: Sequence[tuple[str, HistoryPolicy]]) -> list[Position]:
+        if any(channel == "damaged" for channel, _ in channels):
+            raise RuntimeError("WRONGTYPE")
+        return await positions(channels)
+
+    world.broker.positions = refusing  # type: ignore[method-assign]
+    world.broker.loses = lambda offset: True
+    await world.publish(3)
+    await eventually(lambda: world.heard() == [1, 2, 3])
+    await world.publish(1)
+    await eventually(lambda: world.heard() == [1, 2, 3, 4])
+
+
+async def test_a_channel_that_is_taken_up_again_while_it_heals_misses_nothing(world: World) -> None:
+    """What arrives for the newcomer is not swallowed by the healing of those who left."""
+    gate = asyncio.Event()
+    history = world.broker.history
+
+    async def slow(*args: Any) -> HistoryPage:
+        await gate.wait()
+        return await history(*args)
+
+    world.broker.history = slow  # type: ignore[method-assign]
+    world.broker.loses = lambda offset: offset == 1
+    await world.publish(2)
+    world.listening.detach("c", world.subscriber)
+    await eventually(lambda: world.listening.feed("c") is None)
+    newcomer = Subscriber(cast(Any, Reader()), join_leave=False, delta=False, positioned=True)
+    await world.listening.attach("c", newcomer)
+    await world.publish(1)
+    gate.set()
+    await eventually(lambda: [int(p.data) for p in newcomer.gathered or ()] == [3])

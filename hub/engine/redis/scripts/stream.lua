@@ -24,7 +24,7 @@ local UNUSED_LIFE = 300
 
 -- The stream as it is now; begins it with the birth given where there is none.
 local function open_stream(term_key, meta_key, log_key, now_ms, birth)
-  local term = redis.call('HGET', term_key, 'term') or '1'
+  local term = redis.call('HGET', term_key, 'term') or '0'
   local meta = redis.call('HMGET', meta_key, 'birth', 'term', 'offset', 'until')
   if not meta[1] or now_ms >= tonumber(meta[4]) then
     -- A log without meta has offsets that the new stream will use again.
