@@ -10,6 +10,10 @@ from typing import Protocol
 
 from hub.engine.broker import Broker, BrokerEvents
 from hub.engine.control import Answer, Control, ControlHandler, Request
+from hub.engine.devices import Devices
+from hub.engine.jobs import Jobs
+from hub.engine.lanes import Lanes
+from hub.engine.ledger import Ledger
 from hub.engine.presence import Presence
 
 
@@ -61,6 +65,10 @@ class Engine:
     presence: Presence
     control: Control
     health: EngineHealth
+    ledger: Ledger = None  # type: ignore[assignment]
+    devices: Devices = None  # type: ignore[assignment]
+    jobs: Jobs = None  # type: ignore[assignment]
+    lanes: Lanes = None  # type: ignore[assignment]
 
 
 __all__ = [
@@ -69,9 +77,13 @@ __all__ = [
     "BrokerEvents",
     "Control",
     "ControlHandler",
+    "Devices",
     "Engine",
     "EngineHealth",
     "EngineLifecycle",
+    "Jobs",
+    "Lanes",
+    "Ledger",
     "Presence",
     "Request",
 ]
