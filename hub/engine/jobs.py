@@ -86,3 +86,7 @@ class Jobs(Protocol):
     async def finish_step(self, step: JobStep, failed: int) -> None:
         """The users of the step are notified, but for ``failed``. Ignored when the claim is not current."""
         ...
+
+    async def cancel(self, notice_id: str) -> None:
+        """A job that is still running hands out no further step."""
+        ...
