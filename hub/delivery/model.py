@@ -220,6 +220,8 @@ class Group:
 
     newest: Entry
     offsets: tuple[int, ...]
+    ids: tuple[str, ...] = ()
+    """The notification id of each of ``offsets``."""
 
     @property
     def count(self) -> int:
@@ -258,10 +260,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class ClaimBatch:
-    """Rows claimed now. ``next_due_ms`` is when the next row of the lane is due, None for none known."""
+    """Rows claimed now. ``next_due_ms`` is when the next row of the lane is due, None for none known.
+
+    ``now_ms`` is the engine's time of the claim: whoever waits for ``next_due_ms`` has a clock of its own.
+    """
 
     rows: tuple[Claimed, ...]
     next_due_ms: int | None
+    now_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
