@@ -9,6 +9,7 @@
 from hub.testing.simulators.apns import ApnsKey, ApnsSimulator
 from hub.testing.simulators.authority import Authority
 from hub.testing.simulators.faults import ANYBODY, Fault, lognormal
+from hub.testing.simulators.fcm import FcmSimulator, Quotas, ServiceAccount
 from hub.testing.simulators.http2 import Http2Options
 from hub.testing.simulators.ledger import AcceptedPush, Ledger
 from hub.testing.simulators.listening import Door
@@ -21,7 +22,10 @@ __all__ = [
     "Authority",
     "Door",
     "Fault",
+    "FcmSimulator",
     "Http2Options",
     "Ledger",
+    "Quotas",
+    "ServiceAccount",
     "lognormal",
 ]

@@ -43,7 +43,7 @@ class ApnsSimulator(ProviderSimulator):
     ``streams`` is how many requests a connection may have open: a number, or ``"grow"`` for one until the
     first valid token and 1000 from then on. ``environment`` is ``production`` or ``sandbox``. ``topics`` are
     the bundle ids that the account may push to (None: any). ``unknown_devices`` False answers
-    BadDeviceToken to every token that was not registered here; otherwise any hexadecimal token is a living phone.
+    BadDeviceToken to every token that was not registered here; else any hexadecimal token is a living phone.
     ``token_updates`` says where too many new JWTs are counted. ``patience`` ends a connection gracefully
     after that many 4xx answers (410 not counted). ``client_certificates`` lets clients authenticate by a
     certificate of ``authority.issue_client(topic)`` in place of a JWT.
