@@ -58,7 +58,7 @@ def parse_cursor(text: str) -> PageCursor:
 def proven_by_paging(
     cursor: PageCursor | None, order: Order, *, top: int, lowest: int | None, is_last: bool, acked: int
 ) -> int:
-    """Up to which offset a device has everything once it got this page; ``acked`` where nothing more is proven.
+    """Up to which offset a device has everything once it got this page; ``acked`` where no more is proven.
 
     ``lowest`` is the smallest offset of the page, None for an empty one. Pages in between count
     when the next one is asked for, the last one when it is given.

@@ -14,6 +14,7 @@ from typing import Any
 
 from hub.channels import ChannelName, ChannelOptions, ChannelRules, Override
 from hub.engine import Engine
+from hub.engine.jobs import NewNotice
 from hub.errors import (
     BAD_REQUEST,
     FORCE_DISCONNECT,
@@ -121,11 +122,13 @@ class Node:
         delta: bool = False,
         version: int = 0,
         version_epoch: str = "",
+        job: NewNotice | None = None,
     ) -> PublishResult:
         """Publish to everybody who listens to ``channel``, on any node.
 
         Raises:
-            HubError: 102 or 107 for the name, 1014 for a channel of the hub's own.
+            HubError: 102 or 107 for the name, 1014 for a channel of the hub's own, 1012 for a
+                ``job`` that finds too many waiting.
             EngineUnavailable: whether it was published is unknown; the same
                 ``idempotency_key`` may be sent again.
         """
@@ -138,6 +141,7 @@ class Node:
             idempotency_key=idempotency_key,
             version=version,
             version_epoch=version_epoch,
+            job=job,
         )
 
     async def history(self, channel: str, wanted: HistoryFilter) -> HistoryPage:

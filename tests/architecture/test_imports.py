@@ -31,7 +31,9 @@ ALLOWED: dict[str, set[str]] = {
     "hub.connection": CORE
     | {"hub.session", "hub.fanout", "hub.node", "hub.auth", "hub.channels", "hub.protocol", "hub.metrics"},
     "hub.transport": CORE | {"hub.connection", "hub.protocol", "hub.metrics"},
-    "hub.api": CORE | {"hub.node", "hub.auth", "hub.channels", "hub.metrics", "hub.payloads"},
+    # The API speaks the values of the ledger's ports: see docs/decisions/0010-api-and-ledger.md.
+    "hub.api": CORE
+    | {"hub.node", "hub.auth", "hub.channels", "hub.metrics", "hub.payloads", "hub.delivery", "hub.engine"},
     "hub.ops": CORE | {"hub.node", "hub.fanout", "hub.transport"},
     # Wider than first drawn: see docs/decisions/0006-publisher-imports.md.
     "hub.publisher": CORE
