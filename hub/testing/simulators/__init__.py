@@ -13,6 +13,7 @@ from hub.testing.simulators.fcm import FcmSimulator, Quotas, ServiceAccount
 from hub.testing.simulators.http2 import Http2Options
 from hub.testing.simulators.ledger import AcceptedPush, Ledger
 from hub.testing.simulators.listening import Door
+from hub.testing.simulators.webpush import Subscription, VapidKeys, WebPushSimulator, new_vapid_keys
 
 __all__ = [
     "ANYBODY",
@@ -27,5 +28,9 @@ __all__ = [
     "Ledger",
     "Quotas",
     "ServiceAccount",
+    "Subscription",
+    "VapidKeys",
+    "WebPushSimulator",
     "lognormal",
+    "new_vapid_keys",
 ]
