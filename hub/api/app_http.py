@@ -91,7 +91,7 @@ def create_client_api(notifications: Notifications, verifier: Verifier, origins:
 class _Cors(CORSMiddleware):
     """Starlette's, with the origins that may open a WebSocket."""
 
-    def __init__(self, app: Any, origins: OriginRule, **options: Any) -> None:
+    def __init__(self, app: Any, /, origins: OriginRule, **options: Any) -> None:
         super().__init__(app, **options)
         self._origins = origins
 

@@ -1,4 +1,4 @@
-"""What apps call over their socket: devices and inbox, by name. The functions are those of the HTTP routes too.
+"""What apps call over their socket: devices and inbox, by name; the functions behind are those of HTTP too.
 
 A payload is JSON in both codecs; fields that are not known are ignored. Knows of a connection
 only what :class:`RpcCaller` says.
