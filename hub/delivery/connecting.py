@@ -51,15 +51,15 @@ def _welcome(state: UserState, row: DeviceRow, replaced: tuple[str, str] | None)
     )
 
 
-def _current_row(state: UserState, device: str, generation: int) -> DeviceRow | None:
+def _connected_row(state: UserState, device: str) -> DeviceRow | None:
     row = state.devices.get(device)
-    return row if row is not None and row.online and row.generation == generation else None
+    return row if row is not None and row.online else None
 
 
 def set_state(state: UserState, device: str, generation: int, new: DeviceState, at: Moment) -> None:
-    """The app came to the front or went to the back."""
-    row = _current_row(state, device, generation)
-    if row is None:
+    """The app came to the front or went to the back. Generation 0 is whichever connection it has."""
+    row = _connected_row(state, device)
+    if row is None or generation not in (0, row.generation):
         return
     row.state = new
     if not owed_entries(state, row, at):
@@ -81,8 +81,8 @@ def leave(
     effects: Effects,
 ) -> None:
     """The connection ended. One that just dropped gets some time to come back."""
-    row = _current_row(state, device, generation)
-    if row is None:
+    row = _connected_row(state, device)
+    if row is None or generation != row.generation:
         return
     row.online, row.left_ms, row.left_how = False, at.now_ms, how
     row.last_seen_ms = at.now_ms

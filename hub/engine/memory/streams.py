@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 
 from hub.model import HistoryFilter, HistoryPage, HistoryPolicy, Position, Publication
@@ -36,6 +37,11 @@ class Stream:
         """Position of the newest publication, kept or not."""
         return Position(self.offset, self.epoch)
 
+    @property
+    def oldest_offset(self) -> int:
+        """Offset of the oldest publication kept; one above the top where none is."""
+        return self._items[0].offset if self._items else self.offset + 1
+
     def append(self, publication: Publication, policy: HistoryPolicy, now_s: float) -> None:
         """Keep ``publication``, which carries the next offset, and let go what the policy no longer keeps."""
         self.expire(now_s)
@@ -46,10 +52,13 @@ class Stream:
             self._drop_oldest()
         self.touch(policy, now_s)
 
-    def touch(self, policy: HistoryPolicy, now_s: float) -> None:
-        """Let the position live on for the policy's time; one that nothing was ever published to, shortly."""
+    def touch(self, policy: HistoryPolicy, now_s: float, *, keep_unused: bool = False) -> None:
+        """Let the position live on for the policy's time.
+
+        One that nothing was ever published to lives shortly, unless ``keep_unused``.
+        """
         life_s = max(policy.meta_ttl_s, policy.ttl_s)
-        if not self.offset:
+        if not self.offset and not keep_unused:
             life_s = min(life_s, UNUSED_LIFE_S)
         self.expires_at_s = max(now_s + life_s, self.expires_at_s)
 
@@ -57,6 +66,12 @@ class Stream:
         """Forget publications whose time is over."""
         while self._items and now_s >= self._expire_at_s[0]:
             self._drop_oldest()
+
+    def replace(self, offset: int, data: bytes) -> None:
+        """Give the publication at ``offset`` another payload, where it is still kept."""
+        place = offset - self.oldest_offset
+        if 0 <= place < len(self._items):
+            self._items[place] = replace(self._items[place], data=data)
 
     def _drop_oldest(self) -> None:
         self._items.popleft()
