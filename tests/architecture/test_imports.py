@@ -39,11 +39,12 @@ ALLOWED: dict[str, set[str]] = {
     "hub.publisher": CORE
     | {"hub.engine", "hub.engine.redis", "hub.delivery", "hub.channels", "hub.payloads"},
     "hub.testing": CORE | {"hub.engine", "hub.delivery"},
+    "workers": CORE | {"hub.delivery", "hub.engine"},
     "config": set(),
 }
 """Our own packages that each room may import; it may always import itself."""
 
-ANYTHING = {"hub.app", "hub.cli", "hub.from_settings", "hub.__main__"}
+ANYTHING = {"hub.app", "hub.cli", "hub.from_settings", "hub.from_push_settings", "hub.__main__"}
 """The composition root and the command line."""
 
 PURE = (
@@ -54,6 +55,12 @@ PURE = (
     "hub.channels",
     "hub.session",
     "hub.delivery",
+    "workers.push",
+    "workers.payloads",
+    "workers.retry",
+    "workers.composing",
+    "workers.settling",
+    "workers.breaker",
 )
 """Rooms without I/O and without a clock."""
 
