@@ -13,6 +13,7 @@ from hub.cli.dead_letters import dead_letters_app
 from hub.cli.notify import notify, trace
 from hub.cli.publish import publish
 from hub.cli.serve import serve, worker
+from hub.cli.simulate import simulate_app
 from hub.cli.token import token_app
 from hub.cli.version import version
 
@@ -32,6 +33,7 @@ app.command()(publish)
 app.command()(notify)
 app.command()(trace)
 app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(simulate_app, name="simulate")
 app.add_typer(config_app, name="config")
 app.command()(version)
 

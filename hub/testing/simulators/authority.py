@@ -25,6 +25,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 LIFETIME_DAYS = 30
 NAMES = ("localhost",)
 ADDRESSES = ("127.0.0.1", "::1")
+CA_FILE = "ca.pem"
+CA_KEY_FILE = "ca-key.pem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +40,25 @@ class Issued:
 class Authority:
     """One CA. ``ca_file`` is its certificate as a PEM file, to be trusted by clients of the simulators.
 
-    ``directory`` is where the file is written; without one a temporary directory is made, which is
-    removed together with this object.
+    With a ``directory`` the CA is kept there: made once, and found again until it expires. Without one
+    its file is in a temporary directory, which is removed together with this object.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Simulated push providers")])
-        key_id = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
-        self._certificate = (
-            _builder(self._name, self._name, self._key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(signs_certificates=True), critical=True)
-            .add_extension(key_id, critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-        self.ca_pem = self._certificate.public_bytes(serialization.Encoding.PEM)
+        kept = None if directory is None else _kept(directory)
+        if kept is None:
+            self._key = ec.generate_private_key(ec.SECP256R1())
+            self.ca_pem = self._own_certificate()
+        else:
+            self._key, self.ca_pem = kept
         if directory is None:
-            directory = Path(tempfile.mkdtemp(prefix="simulated-providers-"))
-            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
-        self.ca_file = directory / "ca.pem"
+            folder = Path(tempfile.mkdtemp(prefix="simulated-providers-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        else:
+            folder = directory
+            write_secret(folder / CA_KEY_FILE, private_pem(self._key))
+        self.ca_file = folder / CA_FILE
         self.ca_file.write_bytes(self.ca_pem)
         self._server = self._issue(
             x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAMES[0])]), server=True
@@ -97,6 +98,17 @@ class Authority:
         )
         return self._issue(name, server=False)
 
+    def _own_certificate(self) -> bytes:
+        key_id = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
+        certificate = (
+            _builder(self._name, self._name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(signs_certificates=True), critical=True)
+            .add_extension(key_id, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM)
+
     def _issue(self, name: x509.Name, *, server: bool) -> Issued:
         key = ec.generate_private_key(ec.SECP256R1())
         usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
@@ -123,6 +135,24 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+
+
+def _kept(directory: Path) -> tuple[ec.EllipticCurvePrivateKey, bytes] | None:
+    """The CA that was made in ``directory`` before; None if there is none that lasts a day longer."""
+    try:
+        ca_pem = (directory / CA_FILE).read_bytes()
+        key = serialization.load_pem_private_key((directory / CA_KEY_FILE).read_bytes(), None)
+        expires_at = x509.load_pem_x509_certificate(ca_pem).not_valid_after_utc
+    except (OSError, ValueError):
+        return None
+    lasts = expires_at > dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    return (key, ca_pem) if lasts and isinstance(key, ec.EllipticCurvePrivateKey) else None
 
 
 def _builder(

@@ -50,6 +50,11 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._empty = asyncio.Event()
 
+    @property
+    def address(self) -> str:
+        """Host and port, as URLs have them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     async def start(self, host: str, port: int) -> None:
         """Listen; port 0 takes any, and keeps it.
 

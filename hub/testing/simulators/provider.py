@@ -54,6 +54,7 @@ class ProviderSimulator(ABC):
         self.now_ms = now_ms
         self._faults = FaultScripts(seed)
         self._timers: set[asyncio.TimerHandle] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._tls = tls
         context = (
             self.authority.server_context(self.alpn, ask_for_certificate=ask_for_certificate) if tls else None
@@ -76,6 +77,7 @@ class ProviderSimulator(ABC):
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._listener.stop()
 
     async def __aenter__(self) -> Self:
@@ -97,7 +99,7 @@ class ProviderSimulator(ABC):
     @property
     def url(self) -> str:
         """``https://127.0.0.1:<port>``, or ``http`` without TLS."""
-        return f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{self._listener.address}"
 
     @property
     def ca_file(self) -> str:
@@ -136,6 +138,12 @@ class ProviderSimulator(ABC):
     async def set_door(self, door: Door) -> None:
         """Serve, refuse, hang up on or swallow new connections. Those that stand are left alone."""
         await self._listener.set_door(door)
+
+    def set_door_soon(self, door: Door) -> None:
+        """:meth:`set_door` for who cannot wait for it."""
+        task = asyncio.ensure_future(self.set_door(door))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def cut(self) -> None:
         """Cut every connection that stands."""

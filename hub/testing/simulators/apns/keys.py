@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jwt
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from hub.testing.simulators.authority import private_pem
@@ -21,6 +22,7 @@ RENEWAL_S = 1200
 """A key may bring a new token once in this time."""
 CLOCK_SKEW_S = 300
 MAX_REMEMBERED = 4096
+TEAM_ID = "SIMTEAM001"
 
 UpdateScope = Literal["connection", "key", "off"]
 """Where too many new tokens are counted. The scope of the real service is not published."""
@@ -49,7 +51,7 @@ class ApnsKey:
 
 def new_key(
     key_id: str | None = None,
-    team_id: str = "SIMTEAM001",
+    team_id: str = TEAM_ID,
     environment: str | None = None,
     topics: frozenset[str] | None = None,
 ) -> ApnsKey:
@@ -58,6 +60,18 @@ def new_key(
     letters = string.ascii_uppercase + string.digits
     name = key_id or "".join(secrets.choice(letters) for _ in range(10))
     return ApnsKey(name, team_id, private_pem(private_key).decode(), private_key, environment, topics)
+
+
+def key_of(p8: str, key_id: str, team_id: str) -> ApnsKey:
+    """The key of a ``.p8`` file.
+
+    Raises:
+        ValueError: it is no key for ES256.
+    """
+    private_key = serialization.load_pem_private_key(p8.encode(), None)
+    if not isinstance(private_key, ec.EllipticCurvePrivateKey):
+        raise ValueError("no key of an elliptic curve")
+    return ApnsKey(key_id, team_id, p8, private_key)
 
 
 class TokenRefused(Exception):

@@ -11,7 +11,14 @@ from typing import Any
 import orjson
 
 from hub.testing.simulators.apns.devices import Device
-from hub.testing.simulators.apns.keys import ApnsKey, ProviderTokens, TokenRefused, UpdateScope, new_key
+from hub.testing.simulators.apns.keys import (
+    TEAM_ID,
+    ApnsKey,
+    ProviderTokens,
+    TokenRefused,
+    UpdateScope,
+    new_key,
+)
 from hub.testing.simulators.apns.rules import (
     HEX,
     PATH,
@@ -46,7 +53,8 @@ class ApnsSimulator(ProviderSimulator):
     BadDeviceToken to every token that was not registered here; else any hexadecimal token is a living phone.
     ``token_updates`` says where too many new JWTs are counted. ``patience`` ends a connection gracefully
     after that many 4xx answers (410 not counted). ``client_certificates`` lets clients authenticate by a
-    certificate of ``authority.issue_client(topic)`` in place of a JWT.
+    certificate of ``authority.issue_client(topic)`` in place of a JWT. ``strict_headers`` False is
+    quicker, for load.
     """
 
     name = "apns"
@@ -64,6 +72,7 @@ class ApnsSimulator(ProviderSimulator):
         rules: Rules | None = None,
         patience: int | None = None,
         client_certificates: bool = True,
+        strict_headers: bool = True,
         key: ApnsKey | None = None,
         authority: Authority | None = None,
         now_ms: NowMs = wall_clock_ms,
@@ -73,7 +82,7 @@ class ApnsSimulator(ProviderSimulator):
         self.grows = streams == "grow"
         super().__init__(
             authority=authority,
-            http2=Http2Options(streams=1 if self.grows else int(streams)),
+            http2=Http2Options(1 if self.grows else int(streams), strict_headers=strict_headers),
             ask_for_certificate=client_certificates,
             now_ms=now_ms,
             seed=seed,
@@ -92,7 +101,7 @@ class ApnsSimulator(ProviderSimulator):
     def add_key(
         self,
         key_id: str | None = None,
-        team_id: str = "SIMTEAM001",
+        team_id: str = TEAM_ID,
         environment: str | None = None,
         topics: frozenset[str] | None = None,
     ) -> ApnsKey:

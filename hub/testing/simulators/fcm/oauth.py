@@ -76,6 +76,20 @@ def new_service_account(project: str) -> ServiceAccount:
     return ServiceAccount(project, email, secrets.token_hex(20), rsa.generate_private_key(65537, 2048))
 
 
+def service_account_of(content: dict[str, Any]) -> ServiceAccount:
+    """The account of a service-account file.
+
+    Raises:
+        ValueError, KeyError: it is none.
+    """
+    private_key = serialization.load_pem_private_key(content["private_key"].encode(), None)
+    if not isinstance(private_key, rsa.RSAPrivateKey):
+        raise ValueError("no RSA key")
+    return ServiceAccount(
+        content["project_id"], content["client_email"], content["private_key_id"], private_key
+    )
+
+
 class OAuth:
     """Gives out access tokens and says which are valid.
 
