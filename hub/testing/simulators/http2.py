@@ -239,6 +239,9 @@ class Http2Connection(asyncio.Protocol):
 
     def _end_if_done(self) -> None:
         if self._last_stream < 2**31 - 1 and not self._streams and not self._unsent:
+            # Also what was answered within this very read has to go out before.
+            if not self._frozen:
+                self._write(self._wire.data_to_send())
             self.transport.close()
 
     def _send_what_waits(self) -> None:
