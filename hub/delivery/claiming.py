@@ -68,7 +68,12 @@ def group_by_thread(owed: Sequence[Entry], max_groups: int) -> tuple[tuple[Group
         else:
             rest.append(replace(entry, data=b""))
     groups = tuple(
-        Group(entries[-1], tuple(entry.offset for entry in entries)) for entries in threads.values()
+        Group(
+            entries[-1],
+            tuple(entry.offset for entry in entries),
+            tuple(entry.terms.id for entry in entries),
+        )
+        for entries in threads.values()
     )
     return groups, tuple(rest)
 

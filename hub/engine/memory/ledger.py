@@ -158,7 +158,7 @@ class MemoryLedger:
             if claimed is not None:
                 rows.append(claimed)
         left = dues.first(lane)
-        return ClaimBatch(tuple(rows), None if left is None else left.due_ms)
+        return ClaimBatch(tuple(rows), None if left is None else left.due_ms, at.now_ms)
 
     def _claim_member(self, member: str, worker: str, at: Moment) -> Claimed | None:
         owner, _, device = member.rpartition(":")
