@@ -22,6 +22,9 @@ class Terms:
     data: bytes | None = None
     expire_at_s: int | None = None
     may_see_presence: bool = False
+    max_recovered: int | None = None
+    """Publications that one resume may bring; None for what the options of connections say."""
+    max_recovered_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ An implementation is named in the composition root only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +48,13 @@ class EngineLifecycle(Protocol):
 
         Raises:
             EngineUnavailable: when the engine cannot be reached.
+        """
+        ...
+
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """Call back whenever this node had counted as gone, or everything was lost, and it is back.
+
+        Said before :meth:`start`. What the node told of its devices may then be forgotten.
         """
         ...
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from hub.engine.redis.commands import Commands
 from hub.engine.redis.janitor import Janitor
@@ -80,6 +81,10 @@ class RedisLifecycle:
             undo.push_async_callback(self._stop_agreeing)
             self._agreeing = asyncio.create_task(self._agree_again_forever(), name="schema")
             self._undo = undo.pop_all()
+
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """Call back after a lost lease was replaced; an emptied Redis has lost it as well."""
+        self._leases.on_lost(callback)
 
     async def stop(self) -> None:
         """End in the opposite order. Idempotent."""
