@@ -10,7 +10,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 ANYBODY = "*"
@@ -150,9 +150,9 @@ class FaultScripts:
         self._count += 1
         if fault is None:
             fault = self._counted(request_of_connection) or self._drawn()
-        if fault is None and self._latency is not None:
-            return Fault(delay_s=max(0.0, self._latency(self._chance)))
-        return fault
+        if self._latency is None or (fault is not None and fault.delay_s):
+            return fault
+        return replace(fault or Fault(), delay_s=max(0.0, self._latency(self._chance)))
 
     def _scripted(self, recipient: str) -> Fault | None:
         steps = self._steps.get(recipient)

@@ -7,6 +7,7 @@ one early is read on after the answer.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -50,7 +51,7 @@ class Http1Connection(asyncio.Protocol):
         number: int,
         on_request: Callable[[Exchange], None],
         on_closed: Callable[[Http1Connection], None],
-        violations: list[str],
+        violations: deque[str],
     ) -> None:
         self.number = number
         self.requests = 0

@@ -7,15 +7,18 @@ END_STREAM: the shapes that push providers use, and that clients came to rely on
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import ConnectionState, H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
+    ConnectionTerminated,
     DataReceived,
     Event,
     RequestReceived,
@@ -24,12 +27,15 @@ from h2.events import (
     StreamReset,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError
+from h2.exceptions import NoSuchStreamError, ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 from hub.testing.simulators.http import Exchange, Frames, Reply, Request, merged
 
+NO_LAST_STREAM = 2**31 - 1
+LINGER_S = 0.2
+"""How long a connection stands after its GOAWAY and its last answer."""
 SWEEP_AFTER = 256
 """New streams between two walks over all of them, which is when ``h2`` forgets the ended ones."""
 
@@ -97,7 +103,7 @@ class Http2Connection(asyncio.Protocol):
         options: Http2Options,
         on_request: Callable[[Exchange], None],
         on_closed: Callable[[Http2Connection], None],
-        violations: list[str],
+        violations: deque[str],
     ) -> None:
         self.number = number
         self.requests = 0
@@ -107,7 +113,8 @@ class Http2Connection(asyncio.Protocol):
         self._violations = violations
         self._limit = options.streams
         self._limit_known = False
-        self._last_stream = 2**31 - 1
+        self._last_stream = NO_LAST_STREAM
+        self._lingering: asyncio.TimerHandle | None = None
         self._streams: dict[int, Stream] = {}
         self._unsent: dict[int, bytes] = {}
         self._frozen = False
@@ -125,17 +132,22 @@ class Http2Connection(asyncio.Protocol):
         """Nobody waits for an answer any more."""
         self._streams.clear()
         self._unsent.clear()
+        if self._lingering is not None:
+            self._lingering.cancel()
         self._on_closed(self)
 
     def data_received(self, data: bytes) -> None:
         """Take frames, judge every complete request, write once."""
-        self._reading = True
         try:
-            for event in self._wire.receive_data(data):
-                self._take(event)
+            events = self._wire.receive_data(data)
         except ProtocolError as error:
             self._violations.append(f"connection {self.number}: {type(error).__name__}: {error}")
             self.finish()
+            return
+        self._reading = True
+        try:
+            for event in events:
+                self._take(event)
         finally:
             self._reading = False
         self._flush()
@@ -161,6 +173,9 @@ class Http2Connection(asyncio.Protocol):
                 self._send_what_waits()
             case SettingsAcknowledged():
                 self._limit_known = True
+            case ConnectionTerminated():
+                # The client opens nothing more and may still wait: ``h2`` would let nobody answer.
+                self._wire.state_machine.state = ConnectionState.SERVER_OPEN
             case _:
                 pass
 
@@ -171,7 +186,8 @@ class Http2Connection(asyncio.Protocol):
         if len(self._streams) >= self._limit:
             if self._limit_known:
                 self._violations.append(f"connection {self.number}: more than {self._limit} streams at once")
-            self._wire.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
+            with suppress(StreamClosedError, NoSuchStreamError):
+                self._wire.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
             return
         pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
         headers, repeated = merged(pairs)
@@ -182,25 +198,31 @@ class Http2Connection(asyncio.Protocol):
         """HEADERS, and the body as far as the client's windows allow; the rest follows when they open."""
         if self._streams.pop(stream_id, None) is None:
             return
+        # The client may have ended the stream in the very read that brought the request.
+        with suppress(StreamClosedError, NoSuchStreamError):
+            self._send(stream_id, reply, frames)
+        self._flush()
+        self._end_if_done()
+
+    def _send(self, stream_id: int, reply: Reply, frames: Frames) -> None:
         body = b"" if frames == "none" else reply.body
         headers = [(":status", str(reply.status)), *reply.headers.items()]
         self._wire.send_headers(stream_id, headers, end_stream=not body)
         if not body:
-            pass
-        elif frames == "one":
+            return
+        if frames == "one":
             self._unsent[stream_id] = body
             self._send_what_waits()
-        else:
-            half = len(body) // 2 if frames == "split" else len(body)
-            self._wire.send_data(stream_id, body[:half])
-            self._wire.send_data(stream_id, body[half:], end_stream=True)
-        self._flush()
-        self._end_if_done()
+            return
+        half = len(body) // 2 if frames == "split" else len(body)
+        self._wire.send_data(stream_id, body[:half])
+        self._wire.send_data(stream_id, body[half:], end_stream=True)
 
     def send_reset(self, stream_id: int, code: int) -> None:
         """RST_STREAM; nothing when the stream is over."""
         if self._streams.pop(stream_id, None) is not None:
-            self._wire.reset_stream(stream_id, code)
+            with suppress(StreamClosedError, NoSuchStreamError):
+                self._wire.reset_stream(stream_id, code)
             self._flush()
             self._end_if_done()
 
@@ -215,6 +237,7 @@ class Http2Connection(asyncio.Protocol):
         self._flush()
         frame = GoAwayFrame(0, last_stream, 0, orjson.dumps({"reason": reason}))
         self._write(frame.serialize())
+        self._end_if_done()
 
     def raise_stream_limit(self, streams: int) -> None:
         """Allow ``streams`` requests at once, by a further SETTINGS."""
@@ -238,11 +261,10 @@ class Http2Connection(asyncio.Protocol):
             self._flush()
 
     def _end_if_done(self) -> None:
-        if self._last_stream < 2**31 - 1 and not self._streams and not self._unsent:
-            # Also what was answered within this very read has to go out before.
-            if not self._frozen:
-                self._write(self._wire.data_to_send())
-            self.transport.close()
+        going = self._last_stream < NO_LAST_STREAM and self._lingering is None
+        if going and not self._streams and not self._unsent:
+            # A peer that closed at once would cut off who had not read all of it yet.
+            self._lingering = asyncio.get_running_loop().call_later(LINGER_S, self.finish)
 
     def _send_what_waits(self) -> None:
         for stream_id in list(self._unsent):
@@ -250,7 +272,7 @@ class Http2Connection(asyncio.Protocol):
                 window = self._wire.local_flow_control_window(stream_id)
                 size = min(len(body), window, self._wire.max_outbound_frame_size)
                 if size <= 0:
-                    return
+                    break
                 if size == len(body):
                     del self._unsent[stream_id]
                     self._wire.send_data(stream_id, body, end_stream=True)
@@ -287,4 +309,6 @@ def _opened(options: Http2Options) -> _Wire:
             SettingCodes.MAX_HEADER_LIST_SIZE: options.header_list_bytes,
         },
     )
+    wire.decoder.max_header_list_size = options.header_list_bytes
+    wire.max_inbound_frame_size = options.frame_bytes
     return wire

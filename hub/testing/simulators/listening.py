@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from hub.testing.simulators.http import Connection, Exchange
 from hub.testing.simulators.http1 import Http1Connection
 from hub.testing.simulators.http2 import Http2Connection, Http2Options
+
+MAX_VIOLATIONS = 1000
 
 
 class Door(Enum):
@@ -44,7 +47,7 @@ class Listener:
         self.port = 0
         self.opened = 0
         self.door = Door.REFUSING
-        self.violations: list[str] = []
+        self.violations: deque[str] = deque(maxlen=MAX_VIOLATIONS)
         self.connections: set[Connection] = set()
         self._transports: set[asyncio.Transport] = set()
         self._server: asyncio.Server | None = None

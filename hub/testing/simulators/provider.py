@@ -174,7 +174,7 @@ class ProviderSimulator(ABC):
     @property
     def violations(self) -> list[str]:
         """What clients did against HTTP: too many streams, too many bytes, broken frames."""
-        return self._listener.violations
+        return list(self._listener.violations)
 
     # What a provider adds
 
