@@ -16,11 +16,14 @@ import socket
 from collections.abc import Callable
 
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 import hub
 from config import LoadedSettings, Settings
 from hub import from_settings
 from hub.api import ApiOptions, create_api
+from hub.api.app_http import create_client_api
+from hub.api.app_rpc import create_rpc_methods
 from hub.auth import KeySet, TokenVerifier
 from hub.auth.jwks import JWKSSource
 from hub.connection import (
@@ -41,7 +44,9 @@ from hub.fanout import Turn
 from hub.metrics import Metrics, NopMetrics
 from hub.model import NodeId
 from hub.node import Node
+from hub.node.notifications import Notifications
 from hub.ops.health import HealthOptions, LoopWatch, Readiness, create_health
+from hub.transport.origins import OriginPolicy
 from hub.transport.server import HubServer
 
 __all__ = ["EngineUnavailable", "Hub", "SchemaMismatch", "build_engine", "run"]
@@ -65,7 +70,7 @@ def build_engine(settings: Settings, loaded: LoadedSettings | None, node_id: Nod
         SettingsError: for an address of Redis that is none.
     """
     if settings.chosen_engine == "memory":
-        return memory_engine()
+        return memory_engine(delivery=from_settings.delivery_options(settings))
     return redis_engine(
         from_settings.redis_options(settings, loaded),
         node_id,
@@ -99,8 +104,13 @@ class Hub:
         verifier = self._verifier(from_settings.verification_keys(settings, loaded), self._jwks)
         own_keys = from_settings.subscription_keys(settings, loaded)
         self._wheel = Wheel(loop)
+        self.notifications: Notifications | None = None
+        """Notifications, inboxes and devices, where they are on."""
         self.rpc_methods: dict[str, RpcMethod] = {}
         """What clients can call. Without any, every call is answered that RPC is not available."""
+        if settings.inbox.enabled:
+            self.notifications = Notifications(self.node.engine, lanes=from_settings.push_lanes(settings))
+            self.rpc_methods.update(create_rpc_methods(self.notifications))
         self._services = ConnectionServices(
             loop=loop,
             node=self.node,
@@ -112,19 +122,22 @@ class Hub:
             metrics=metrics,
             rpc_methods=self.rpc_methods,
         )
-        self._build_servers(from_settings.api_options(settings), metrics)
+        self._build_servers(from_settings.api_options(settings), verifier, metrics)
 
     def _verifier(self, keys: KeySet, jwks: JWKSSource | None) -> TokenVerifier:
         return TokenVerifier(from_settings.verifier_options(self._settings), keys, jwks)
 
-    def _build_servers(self, api_options: ApiOptions, metrics: Metrics) -> None:
+    def _build_servers(self, api_options: ApiOptions, verifier: TokenVerifier, metrics: Metrics) -> None:
         internal = from_settings.internal_server_options(self._settings)
         # Why a hub is not ready is for operators: on the public port it is a yes or a no.
         shown, hidden = HealthOptions(details=True), HealthOptions(details=False)
         self._readiness = Readiness(self.node.engine.health.probe, hidden)
         self._loop_watch = LoopWatch()
-        api = create_api(self.node, api_options)
-        public = create_health(self._readiness, self._loop_watch, hidden)
+        api = create_api(self.node, api_options, self.notifications)
+        public: list[BaseRoute] = [*create_health(self._readiness, self._loop_watch, hidden)]
+        if self.notifications is not None:
+            origins = OriginPolicy(self._settings.http.allowed_origins)
+            public += create_client_api(self.notifications, verifier, origins)
         if internal is None:
             public += api
         self._public = HubServer(
