@@ -19,9 +19,15 @@ def opening(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[World
 
 
 @pytest.fixture(params=LEDGER_ENGINES)
-async def ledger_world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+def ledger_opening(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[World]:
+    """One engine with a ledger after the other."""
+    return ENGINES[request.param](request)
+
+
+@pytest.fixture
+async def ledger_world(ledger_opening: AbstractAsyncContextManager[World]) -> AsyncIterator[World]:
     """A world of the test's own, of an engine with a ledger."""
-    async with ENGINES[request.param](request) as made:
+    async with ledger_opening as made:
         yield made
 
 
