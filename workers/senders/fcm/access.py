@@ -74,10 +74,12 @@ def google_fetch(credential: Credentials, verify: bool | str, timeout_s: float =
         AccessRefused: the answer is a no that no second try changes.
         Exception: the token endpoint cannot be reached, or answers nonsense.
     """
+    # A CA is said with each request: requests lets the environment win over what its session is told.
+    trusted = {} if verify is True else {"verify": verify}
     with requests.Session() as session:
-        session.verify = verify
+        ask = functools.partial(Request(session), timeout=timeout_s, **trusted)
         try:
-            credential.refresh(functools.partial(Request(session), timeout=timeout_s))  # type: ignore[no-untyped-call]
+            credential.refresh(ask)  # type: ignore[no-untyped-call]
         except RefreshError as error:
             word = _refusal(error)
             if word:

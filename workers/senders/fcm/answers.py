@@ -132,7 +132,7 @@ def _is_device_quota(details: list[Mapping[str, Any]]) -> bool:
         for violation in _entries(details, _QUOTA_FAILURE, "violations")
         for key in ("subject", "description")
     )
-    return "device" in named.lower()
+    return any(word in named.lower() for word in ("device", "collapsible"))
 
 
 def _violated_fields(details: list[Mapping[str, Any]]) -> Iterator[str]:

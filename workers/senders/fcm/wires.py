@@ -8,6 +8,8 @@ proxies from the environment, nor knows what it carries.
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import ssl
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -17,6 +19,7 @@ import httpx
 import orjson
 
 from workers.senders.fcm.sdk import library_client
+from workers.senders.sockets import Sockets
 
 
 class Answer(Protocol):
@@ -53,12 +56,14 @@ class FastWire:
     """aiohttp: ``max_connections`` over HTTP/1.1, orjson, nothing per request that is not needed."""
 
     def __init__(self, max_connections: int, ca: ssl.SSLContext | None) -> None:
+        self._sockets = Sockets()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=max_connections, ssl=True if ca is None else ca),
+            connector=aiohttp.TCPConnector(
+                limit=max_connections, ssl=True if ca is None else ca, socket_factory=self._sockets.make
+            ),
             # The caller's deadline spans waiting for a connection too; a second clock would only differ.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=True,
         )
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], json: Any) -> Answer:
@@ -80,6 +85,7 @@ class FastWire:
     async def close(self) -> None:
         """See :class:`Wire`."""
         await self._session.close()
+        await self._sockets.cut()
 
 
 class _Body:
@@ -95,21 +101,53 @@ class _Body:
 
 
 class LibraryWire:
-    """firebase-admin's HTTP/2 transport: one connection, as many streams as the server allows."""
+    """firebase-admin's HTTP/2 transport: one connection, as many streams as the server allows.
+
+    Underneath, a request that is abandoned never tells the server: its stream counts as open for the
+    life of the connection, and at a hundred of them nothing can be sent. So the first abandoned
+    request retires its connection: new requests open another, those under way finish on the old one.
+    """
 
     def __init__(self, timeout_s: float, ca: ssl.SSLContext | None) -> None:
-        self._client = library_client(timeout_s, ca)
+        self._open_client = functools.partial(library_client, timeout_s, ca)
+        self._lease = _Lease(self._open_client())
+        self._retired: set[_Lease] = set()
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], json: Any) -> Answer:
         """See :class:`Wire`."""
-        answer = await self._client.request(method, url, headers=dict(headers), json=json)
+        lease = self._lease
+        lease.requests += 1
+        try:
+            answer = await lease.client.request(method, url, headers=dict(headers), json=json)
+        except asyncio.CancelledError:
+            if lease is self._lease:
+                self._retired.add(lease)
+                self._lease = _Lease(self._open_client())
+            raise
+        finally:
+            lease.requests -= 1
+            if not lease.requests and lease in self._retired:
+                self._retired.discard(lease)
+                # Shielded: whoever is cancelled here must not leave the connection open.
+                await asyncio.shield(lease.client.aclose())
         if answer.status_code != 200:
             raise _status_error(method, url, answer.status_code, answer.headers, answer.content)
         return answer
 
     async def close(self) -> None:
         """See :class:`Wire`."""
-        await self._client.aclose()
+        for lease in (self._lease, *self._retired):
+            await lease.client.aclose()
+
+
+class _Lease:
+    """A client of the library, and how many requests are under way on it."""
+
+    __slots__ = ("client", "requests")
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.requests = 0
 
 
 def _status_error(
