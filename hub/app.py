@@ -14,13 +14,14 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 import hub
 from config import LoadedSettings, Settings
-from hub import from_settings
+from hub import from_push_settings, from_settings
 from hub.api import ApiOptions, create_api
 from hub.api.app_http import create_client_api
 from hub.api.app_rpc import create_rpc_methods
@@ -48,6 +49,7 @@ from hub.node.notifications import Notifications
 from hub.ops.health import HealthOptions, LoopWatch, Readiness, create_health
 from hub.transport.origins import OriginPolicy
 from hub.transport.server import HubServer
+from workers.worker import Worker
 
 __all__ = ["EngineUnavailable", "Hub", "SchemaMismatch", "build_engine", "run"]
 
@@ -122,7 +124,20 @@ class Hub:
             metrics=metrics,
             rpc_methods=self.rpc_methods,
         )
+        self._worker = self._embedded_worker(name)
         self._build_servers(from_settings.api_options(settings), verifier, metrics)
+
+    def _embedded_worker(self, name: str) -> Worker | None:
+        """On the embedded engine nobody else can do a worker's work; beside Redis there are workers."""
+        if self._settings.chosen_engine != "memory" or self.notifications is None:
+            return None
+        return Worker(
+            self.node.engine,
+            from_push_settings.lane_plans(self._settings),
+            # A hub serves its sockets, whatever becomes of its pushes.
+            replace(from_push_settings.worker_options(self._settings), needs_lane=False),
+            name=name,
+        )
 
     def _verifier(self, keys: KeySet, jwks: JWKSSource | None) -> TokenVerifier:
         return TokenVerifier(from_settings.verifier_options(self._settings), keys, jwks)
@@ -180,6 +195,9 @@ class Hub:
             if self._jwks is not None:
                 self._jwks.start()
                 undo.push_async_callback(self._jwks.stop)
+            if self._worker is not None:
+                await self._worker.start()
+                undo.push_async_callback(self._worker.abort)
             self._loop_watch.start()
             undo.callback(self._loop_watch.stop)
             await self._public.start()
@@ -201,6 +219,8 @@ class Hub:
                 await asyncio.sleep(0)
         servers = [server for server in (self._public, self._internal) if server is not None]
         await asyncio.gather(*(server.stop(deadline_s) for server in servers))
+        if self._worker is not None:
+            await self._worker.stop()
         self._readiness.stop()
         self._loop_watch.stop()
         self._wheel.stop()
@@ -228,7 +248,7 @@ def run(
         EngineUnavailable: when Redis cannot be reached.
         SchemaMismatch: when living hubs use the same Redis in another way.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=from_settings.loop_factory()) as runner:
         return runner.run(_serve(settings, loaded, on_ready))
 
 
@@ -258,11 +278,3 @@ async def _serve(
     await asked_to_stop.wait()
     await running.stop()
     return 0
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

@@ -6,6 +6,7 @@ the settings, named by its place. Builds values only: nothing here listens, fetc
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -328,3 +329,12 @@ def channel_policy(settings: Settings) -> dict[str, dict[str, Any]]:
         }
         for name, section in sections.items()
     }
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop of a process that serves; None for Python's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -35,11 +35,15 @@ class NoLaneWorks(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """``stop_deadline_s`` is what a stopped worker gives to that which it holds."""
+    """``stop_deadline_s`` is what a stopped worker gives to that which it holds.
+
+    ``needs_lane`` has it refuse to start where there are lanes and none of them can work.
+    """
 
     dispatcher: DispatcherOptions = field(default_factory=DispatcherOptions)
     expander: ExpanderOptions = field(default_factory=ExpanderOptions)
     stop_deadline_s: float = 20.0
+    needs_lane: bool = True
 
 
 class Worker:
@@ -82,14 +86,14 @@ class Worker:
         """Be at work when this returns. Nothing is left behind when it fails.
 
         Raises:
-            NoLaneWorks: there are lanes, and none of them can work.
+            NoLaneWorks: there are lanes, none of them can work, and one is needed.
             EngineUnavailable: the engine did not answer.
         """
         try:
             # Before anything is claimed: what is notified between the two would be waited for else.
             await self._engine.ledger.watch(self.lanes, self._on_wake)
             await self._dispatcher.start()
-            if self.broken and not self.lanes:
+            if self._options.needs_lane and self.broken and not self.lanes:
                 raise NoLaneWorks(self.broken)
         except BaseException:
             await self._dispatcher.abort()

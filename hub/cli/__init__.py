@@ -12,10 +12,11 @@ from hub.cli.configuration import config_app
 from hub.cli.dead_letters import dead_letters_app
 from hub.cli.notify import notify, trace
 from hub.cli.publish import publish
-from hub.cli.serve import serve, worker
+from hub.cli.serve import serve
 from hub.cli.simulate import simulate_app
 from hub.cli.token import token_app
 from hub.cli.version import version
+from hub.cli.worker import worker
 
 app = typer.Typer(
     name="hub",
