@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from starlette.applications import Starlette
@@ -78,7 +78,39 @@ def build_engine(settings: Settings, loaded: LoadedSettings | None, node_id: Nod
         node_id,
         namespaces=from_settings.channel_policy(settings),
         description={"name": name, "version": hub.__version__},
+        delivery=from_settings.delivery_options(settings),
     )
+
+
+def build_engine_beside(settings: Settings, loaded: LoadedSettings | None = None) -> Engine:
+    """The engine of the hubs for a process that is none of them: a worker, a command. Only Redis has one.
+
+    Raises:
+        SettingsError: for an address of Redis that is none.
+    """
+    return redis_engine(
+        from_settings.redis_options(settings, loaded),
+        NodeId(secrets.token_hex(8)),
+        namespaces=None,
+        delivery=from_settings.delivery_options(settings),
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_engine(settings: Settings, loaded: LoadedSettings | None = None) -> AsyncIterator[Engine]:
+    """:func:`build_engine_beside`, started, and stopped at the end.
+
+    Raises:
+        SettingsError: for an address of Redis that is none.
+        EngineUnavailable: when Redis cannot be reached.
+        SchemaMismatch: when the hubs use the same Redis in another way.
+    """
+    engine = build_engine_beside(settings, loaded)
+    await engine.lifecycle.start()
+    try:
+        yield engine
+    finally:
+        await engine.lifecycle.stop()
 
 
 class Hub:

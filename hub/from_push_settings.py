@@ -109,6 +109,12 @@ def _fcm(app: PushApp, at: str, deadline_s: float, shelf: TokenShelf) -> Sender:
     return FcmSender(options)
 
 
+def _recording(app: PushApp, at: str, deadline_s: float, shelf: TokenShelf) -> Sender:
+    from workers.senders.recording import RecordingOptions, RecordingSender
+
+    return RecordingSender(RecordingOptions(app.name, app.credentials))
+
+
 def _credentials(app: PushApp, at: str) -> Path:
     if app.credentials is None:
         raise BadCredentials(f"{at}.credentials is required for {app.provider}")
@@ -125,6 +131,5 @@ def _text_of(path: Path, at: str) -> str:
 _MAKERS: dict[str, Callable[[PushApp, str, float, TokenShelf], Sender]] = {
     "apns": _apns,
     "fcm": _fcm,
+    "recording": _recording,
 }
-
-

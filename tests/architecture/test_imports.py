@@ -45,7 +45,14 @@ ALLOWED: dict[str, set[str]] = {
 }
 """Our own packages that each room may import; it may always import itself."""
 
-ANYTHING = {"hub.app", "hub.cli", "hub.from_settings", "hub.from_push_settings", "hub.__main__"}
+ANYTHING = {
+    "hub.app",
+    "hub.worker_app",
+    "hub.cli",
+    "hub.from_settings",
+    "hub.from_push_settings",
+    "hub.__main__",
+}
 """The composition root and the command line."""
 
 PURE = (

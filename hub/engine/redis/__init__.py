@@ -10,6 +10,7 @@ from typing import Any
 
 from hub.delivery.options import DeliveryOptions
 from hub.engine import Engine
+from hub.engine.redis.beside import BesideLifecycle
 from hub.engine.redis.broker import RedisBroker
 from hub.engine.redis.commands import Commands
 from hub.engine.redis.control import RedisControl
@@ -49,16 +50,17 @@ def redis_engine(
     options: RedisOptions,
     node_id: NodeId,
     *,
-    namespaces: Policy,
+    namespaces: Policy | None,
     description: Mapping[str, Any] | None = None,
     now_ms: Callable[[], int] | None = None,
     delivery: DeliveryOptions | None = None,
 ) -> Engine:
     """The engine of one node. Opens nothing before its lifecycle is started.
 
-    ``namespaces`` are the options that all nodes on this Redis must agree on,
-    ``description`` is what operators are told of this node; both JSON-ready. ``now_ms``
-    replaces the server's clock where streams and the ledger ask for it, and is for tests alone.
+    ``namespaces`` are the options that all nodes on this Redis must agree on; None makes it the
+    engine of somebody who is no node: without lease, presence and control. ``description``
+    is what operators are told of this node; both JSON-ready. ``now_ms`` replaces the server's
+    clock where streams and the ledger ask for it, and is for tests alone.
     ``delivery`` are the delays of the ledger.
 
     Raises:
@@ -76,7 +78,9 @@ def redis_engine(
     ledger = RedisLedger(commands, link, keys, nodes, delays, now_ms=now_ms)
     return Engine(
         name="redis",
-        lifecycle=RedisLifecycle(
+        lifecycle=BesideLifecycle(commands, link, keys, ledger, options.partitions)
+        if namespaces is None
+        else RedisLifecycle(
             commands,
             link,
             keys,
