@@ -206,7 +206,7 @@ async def test_a_client_certificate_stands_in_for_a_token(apns: ApnsSimulator) -
         assert unsaid.status == 200
         other = await client.ask(headers(apns, apns_topic="com.example.other"), BODY)
         assert other.json == {"reason": "TopicDisallowed"}
-        where = {"apns_push_type": "location", "apns_topic": TOPIC + ".location-query"}
+        where: dict[str, Any] = {"apns_push_type": "location", "apns_topic": TOPIC + ".location-query"}
         location = await client.ask(headers(apns, **where), BODY)
         assert (location.status, location.json) == (403, {"reason": "Forbidden"})
 
