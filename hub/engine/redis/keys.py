@@ -160,9 +160,9 @@ class Keys:
         return f"{self.prefix}{{{tag}}}:wake"
 
     def token(self, token_tag: str, token_hash: str) -> str:
-        """Hash ``<owner>:<device>`` -> nonce: the rows that may hold a provider token.
+        """Set of ``<owner>:<device>:<nonce>``: registrations that may hold a provider token.
 
-        Expires 400 days after the last registration. More than one only while a phone changes hands.
+        Expires 400 days after the last one. More than one only while a phone changes hands.
         """
         return f"{self.prefix}{{{token_tag}}}:token:{token_hash}"
 
