@@ -224,7 +224,7 @@ class ApnsPool(APNsBaseConnectionPool):
     async def _connect(self) -> None:
         try:
             connection = await self.create_connection()
-        except (OSError, ConnectionClosed) as error:
+        except Exception as error:  # whatever it is, those who wait for the connection must hear of it
             self._back_off(_why(error))
             logger.warning(
                 "cannot connect to APNs at %s for %s: %s",
@@ -278,4 +278,4 @@ def _why(error: BaseException) -> str:
         return "tls handshake failed"
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
-    return "no connection"
+    return "no connection" if isinstance(error, OSError | ConnectionClosed) else type(error).__name__

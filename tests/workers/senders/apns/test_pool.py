@@ -14,6 +14,7 @@ from hub.testing.simulators.listening import Door
 from tests.support.apns import connections_of, lane_to, push_to, send_all, verdicts
 from tests.support.waiting import eventually
 from workers.push import Verdict
+from workers.senders.apns.pool import ApnsPool
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,19 @@ async def test_a_gateway_that_nobody_vouches_for_gets_nothing() -> None:
         assert (outcome.verdict, outcome.unknown) == (Verdict.LATER, False)
         assert outcome.reason == "server certificate not trusted"
         assert apns.ledger.count == 0
+
+
+async def test_whatever_keeps_it_from_connecting_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even what nobody thought of: a failure by another name leaves no caller waiting."""
+
+    async def fail(pool: ApnsPool) -> None:
+        raise RuntimeError("secret")
+
+    async with ApnsSimulator() as apns, lane_to(apns) as sender:
+        monkeypatch.setattr(ApnsPool, "create_connection", fail)
+        async with asyncio.timeout(2):
+            outcome = await sender.send(push_to(1))
+        assert (outcome.verdict, outcome.reason) == (Verdict.LATER, "RuntimeError")
 
 
 async def test_one_slow_connect_holds_up_nobody_who_has_a_connection() -> None:
