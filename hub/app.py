@@ -113,6 +113,13 @@ async def open_engine(settings: Settings, loaded: LoadedSettings | None = None) 
         await engine.lifecycle.stop()
 
 
+def tune_collector() -> None:
+    """For a process that has started: what exists now stays for good, nobody need look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+
+
 class Hub:
     """One hub in this process: everything it consists of, and the order in which that starts and ends."""
 
@@ -303,10 +310,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number.name)
     await running.start()
-    # What exists now stays for good: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLD)
+    tune_collector()
     if on_ready is not None:
         on_ready(running.urls)
     await asked_to_stop.wait()

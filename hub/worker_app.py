@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from config import LoadedSettings, Settings
 from hub import from_push_settings, from_settings
-from hub.app import open_engine
+from hub.app import open_engine, tune_collector
 from hub.engine import Engine
 from workers.worker import Worker
 
@@ -69,6 +69,7 @@ async def _work_over(
         loop.add_signal_handler(number, on_signal, number.name)
     try:
         await worker.start()
+        tune_collector()
         if on_ready is not None:
             on_ready(worker.lanes, worker.broken)
         await told.wait()

@@ -1,0 +1,1 @@
+"""What pushing costs: the whole pipeline of a worker, beside the libraries under it alone."""
