@@ -73,10 +73,10 @@ class Engine:
     presence: Presence
     control: Control
     health: EngineHealth
-    ledger: Ledger = None  # type: ignore[assignment]
-    devices: Devices = None  # type: ignore[assignment]
-    jobs: Jobs = None  # type: ignore[assignment]
-    lanes: Lanes = None  # type: ignore[assignment]
+    ledger: Ledger
+    devices: Devices
+    jobs: Jobs
+    lanes: Lanes
 
 
 __all__ = [

@@ -1,0 +1,36 @@
+"""The queue of due members is what a sorted list would be."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.engine.memory.dues import Due, DueQueue
+
+_MOVES = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "y"]), st.none() | st.integers(0, 5)),
+    max_size=40,
+)
+
+
+@given(_MOVES)
+def test_the_first_of_each_lane_is_known(moves: list[tuple[str, str, int | None]]) -> None:
+    """Whatever was moved before; a member is in one lane; a fall of the smallest time is told."""
+    queue, model = DueQueue(), dict[str, tuple[str, int]]()
+    for member, lane, due_ms in moves:
+        before = _first(model, lane)
+        fell = queue.place(member, lane, due_ms)
+        if due_ms is None:
+            model.pop(member, None)
+            assert not fell
+        else:
+            model[member] = (lane, due_ms)
+            assert fell == (before is None or due_ms < before.due_ms)
+        assert queue.members() == set(model)
+        assert queue.place_of(member) == model.get(member)
+        assert all(queue.first(each) == _first(model, each) for each in "xy")
+
+
+def _first(model: dict[str, tuple[str, int]], lane: str) -> Due | None:
+    inside = sorted((due_ms, member) for member, (its, due_ms) in model.items() if its == lane)
+    return Due(inside[0][1], inside[0][0]) if inside else None
