@@ -14,8 +14,12 @@ from typing import Any
 
 import pytest
 
+from hub.delivery.model import DeadOffset, DeviceRecord, EntryTerms, Finish, NewEntry
+from hub.engine.jobs import NewNotice
+from hub.engine.redis import RedisOptions, redis_engine
 from hub.engine.redis.keys import Keys
 from hub.engine.redis.schema import SCHEMA
+from hub.model import NO_HISTORY, NodeId, Publication
 from hub.publisher import NewPublication, Publisher, SyncPublisher
 from tests.support.hub_process import OPEN_CHANNEL, Running, running_hub
 from tests.support.markdown import ROOT, Page
@@ -32,8 +36,25 @@ PLACEHOLDERS = {
     "version_epoch": "<epoch>",
     "node_id": "<node>",
     "lease": "<lease>",
+    "lane": "<lane>",
+    "owner": "<owner>",
+    "device": "<device>",
+    "notification": "<id>",
+    "notice_id": "<id>",
+    "nonce": "<nonce>",
+    "token_tag": "tN",
+    "token_hash": "<hash>",
+    "name": "<name>",
 }
-TYPES = {"stream": "stream", "hash": "hash", "string": "string", "set": "set", "sorted set": "zset"}
+NO_KEYS = ("prefix", "partitions", "tag_of", "token_tag_of", "partition_tags", "start")
+TYPES = {
+    "stream": "stream",
+    "hash": "hash",
+    "string": "string",
+    "set": "set",
+    "sorted set": "zset",
+    "list": "list",
+}
 
 
 def documented_keys() -> dict[str, list[str]]:
@@ -46,14 +67,14 @@ def keys_of_the_code() -> dict[str, str]:
     keys = Keys("hub:", 64)
     found: dict[str, str] = {}
     for name, member in vars(Keys).items():
-        if name.startswith("_") or name in ("prefix", "partitions", "tag_of", "partition_tags"):
+        if name.startswith("_") or name in NO_KEYS:
             continue
         if isinstance(member, property):
             made = getattr(keys, name)
         else:
             arguments = [PLACEHOLDERS[each] for each in list(inspect.signature(member).parameters)[1:]]
             made = getattr(keys, name)(*arguments)
-        found[re.sub(r":\d+:<channel>", ":<length>:<channel>", made)] = inspect.getdoc(member) or ""
+        found[re.sub(r":\d+:<", ":<length>:<", made)] = inspect.getdoc(member) or ""
     return found
 
 
@@ -92,13 +113,36 @@ def hub_on(url: str, **overrides: Any) -> Any:
     return running_hub({"redis.url": url, "channels.namespaces": [chat], **overrides})
 
 
+async def use_the_ledger(url: str) -> None:
+    """Everything that a worker and a backend leave behind, in the middle of their work."""
+    engine = redis_engine(RedisOptions(url), NodeId("worker"), namespaces=None)
+    record = DeviceRecord("ios", "apns", "shop", "production", "token")
+    user, device, lane = "ann", "phone-0000000001", record.lane
+    await engine.lifecycle.start()
+    try:
+        await engine.devices.register(user, device, record)
+        for notification in ("n1", "n2"):
+            terms = EntryTerms(notification, push=True, expires_at_ms=2**42)
+            await engine.ledger.notify(user, NewEntry(terms, b"{}", "hash"))
+            for row in (await engine.ledger.claim(lane, 1, "w")).rows:
+                dead = (DeadOffset(1, "n1", "BadTopic"),)
+                await engine.ledger.finish(Finish(user, device, lane, row.claim, dead=dead))
+        await engine.jobs.open(NewNotice("n3", "hash", b"{}", [user], as_job=True))
+        notice = NewNotice("n4", "hash", b"{}", [user], as_job=True)
+        await engine.broker.publish("chat:a", Publication(b"{}"), NO_HISTORY, job=notice)
+        await engine.lanes.open_breaker(lane, 10, "no answer")
+        await engine.lanes.secret("receipts")
+    finally:
+        await engine.lifecycle.stop()
+
+
 async def test_a_redis_in_use_holds_what_the_page_says(redis: RedisServer) -> None:
     """Each key is of the type of its row, and expires or does not, as it says."""
     patterns = {
         name: re.compile(
-            re.sub(r"<\\*\w+>", ".+", re.escape(name).replace("<length>", r"\d+")).replace(
-                "pN", r"(p\d+|ctl)"
-            )
+            re.sub(r"<\\*\w+>", ".+", re.escape(name).replace("<length>", r"\d+"))
+            .replace("pN", r"(p\d+|ctl)")
+            .replace("tN", r"t\d+")
         )
         for name in documented_keys()
     }
@@ -107,6 +151,7 @@ async def test_a_redis_in_use_holds_what_the_page_says(redis: RedisServer) -> No
     async with hub_on(redis.url) as hub, connected(hub) as client, Publisher(redis.url) as publisher:
         await client.subscribe("chat:a")
         await publisher.publish("chat:a", 1, idempotency_key="k", version=1, version_epoch="e")
+        await use_the_ledger(redis.url)
         for key in await redis.order("KEYS", "*"):
             row = row_of(key, patterns)
             seen.add(row)
