@@ -6,22 +6,40 @@ import re
 import tomllib
 from itertools import pairwise
 from pathlib import Path
+from typing import cast, get_args
 
+import httpx
 import pytest
+from starlette.routing import Route
 
 import hub.errors
 from config import SettingsError, read_settings
 from config.layers import NOT_SETTINGS, all_variables
+from hub.api.app_http import OriginRule, Verifier, create_client_api
+from hub.api.app_rpc import create_rpc_methods
+from hub.api.notification_requests import NotifyRequest, Overrides, Shown
 from hub.api.registry import METHODS
+from hub.delivery.model import Event
 from hub.errors import Disconnect, ErrorCode, UnsubscribeCode
+from hub.node.notifications import Notifications
 from tests.architecture.test_imports import ALLOWED
 from tests.support.markdown import ROOT, Block, Page, pages
+from workers import retry
+from workers.push import Outcome, Verdict
+from workers.senders.addresses import KNOWN_PUSH_SERVICES
+from workers.senders.apns import answers as apns
+from workers.senders.fcm import answers as fcm
+from workers.senders.fcm import sdk
+from workers.senders.webpush import outcome_of
 
 DOCS = ROOT / "docs"
 README = Page(ROOT / "README.md")
 CODES = Page(DOCS / "error-codes.md")
 API = Page(DOCS / "server-api.md")
 PROTOCOL = Page(DOCS / "protocol.md")
+APPS = Page(DOCS / "apps.md")
+NOTIFICATIONS = Page(DOCS / "notifications.md")
+PROVIDERS = Page(DOCS / "push-providers.md")
 
 YES_NO = {True: "yes", False: "no"}
 
@@ -162,20 +180,125 @@ def test_settings_in_pages_are_in_order(block: Block, tmp_path: Path) -> None:
         assert mistakes == []
 
 
+RPC_METHODS = frozenset(create_rpc_methods(cast(Notifications, None)))
+"""What apps call over their socket; the names look like settings."""
+
+
 def test_settings_named_in_prose_exist() -> None:
-    """`limits.max_channels` and the like are keys of today's settings."""
+    """`limits.max_channels` and the like are keys of today's settings, or methods of apps."""
     variables = set(all_variables())
     sections = {
         variable.removeprefix("HUB_").partition("__")[0].lower() for variable in variables if "__" in variable
     }
     for page in pages():
         for section, key in re.findall(r"`([a-z]+)\.([a-z_.]+)(?: = [^`]*)?`", page.text):
-            if section in sections:
+            if section in sections and f"{section}.{key}" not in RPC_METHODS:
                 name = f"HUB_{section}__{key.replace('.', '__')}".upper()
                 assert any(variable == name or variable.startswith(f"{name}__") for variable in variables), (
                     page.name,
                     f"{section}.{key}",
                 )
+
+
+def test_every_call_of_apps_is_described() -> None:
+    """Over the socket by name, over HTTP by method and path, and nothing that is not there."""
+    rows = APPS.table("Methods")
+    assert {row[0].strip("`") for row in rows if row[0]} == RPC_METHODS
+    (mount,) = create_client_api(cast(Notifications, None), cast(Verifier, None), cast(OriginRule, None))
+    routes = {
+        f"{method} {mount.path}{route.path}"
+        for route in mount.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert {row[1].strip("`").partition("?")[0] for row in rows} == routes
+
+
+def test_every_step_of_a_trace_is_described() -> None:
+    """As the code names them."""
+    rows = NOTIFICATIONS.table("Why did this phone (not) get it?")
+    steps = [step for row in rows for step in row[0].split(", ")]
+    assert sorted(steps) == sorted(get_args(Event))
+
+
+def test_every_field_of_notify_is_described() -> None:
+    """In the guide and in the reference."""
+    for rows in (NOTIFICATIONS.table("The call"), API.table("notify")):
+        assert {row[0].strip("`") for row in rows} == set(NotifyRequest.__struct_fields__)
+        for kind in (Shown, Overrides):
+            told = next(
+                row for row in rows if row[0] == f"`{kind.__name__.lower().replace('shown', 'notification')}`"
+            )
+            assert set(kind.__struct_fields__) <= set(re.findall(r"`(\w+)`", " ".join(told[1:])))
+
+
+LEADS_TO = {
+    "accepted": Verdict.ACCEPTED,
+    "later": Verdict.LATER,
+    "gone": Verdict.GONE,
+    "dead": Verdict.DEAD,
+    "stop": Verdict.STOP,
+}
+"""The words of the page for the verdicts of the code."""
+
+
+def test_what_answers_of_apns_lead_to() -> None:
+    """Every reason of the code is on the page once, with what it comes to."""
+    documented: dict[str, str] = {}
+    for status, reasons, leads_to, _ in PROVIDERS.table("What each answer leads to"):
+        for reason in re.findall(r"`(\w+)`", reasons):
+            assert reason not in documented
+            documented[reason] = leads_to
+            answer = apns.Answer(int(status), reason)
+            assert apns.classify(answer).verdict is LEADS_TO[leads_to], reason
+            assert apns.is_known(reason)
+    assert set(documented) == set(apns.BY_REASON)
+    beyond = {403: "stop", 410: "gone", 429: "later", 400: "dead", 500: "later"}
+    assert {status: apns.classify(apns.Answer(status, "New")).verdict for status in beyond} == {
+        status: LEADS_TO[leads_to] for status, leads_to in beyond.items()
+    }
+
+
+def fcm_outcome(status: int, code: str) -> Outcome:
+    """What the sender makes of an answer of FCM."""
+    details = (
+        [{"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code}] if code else []
+    )
+    response = httpx.Response(
+        status,
+        json={"error": {"code": status, "message": "no", "details": details}},
+        request=httpx.Request("POST", "https://fcm.googleapis.com/"),
+    )
+    error = httpx.HTTPStatusError("no", request=response.request, response=response)
+    return fcm.classify(sdk.firebase_error(error), fcm.Attempt(started_ms=0, now_s=0.0))
+
+
+def test_what_answers_of_fcm_lead_to() -> None:
+    """Each row of the page."""
+    for statuses, code, leads_to, _ in PROVIDERS.table("FCM")[1:]:
+        for status in statuses.split(", "):
+            assert fcm_outcome(int(status), code.strip("`")).verdict is LEADS_TO[leads_to], (status, code)
+
+
+def test_what_answers_of_push_services_lead_to() -> None:
+    """Each row of the page, and the services that are on the list."""
+    for statuses, leads_to, _ in PROVIDERS.table("Web Push"):
+        for status in statuses.split(", "):
+            assert outcome_of(int(status), "", None, 0).verdict is LEADS_TO[leads_to], status
+    assert all(f"`{host}`" in PROVIDERS.text for host in KNOWN_PUSH_SERVICES)
+
+
+def test_waits_are_those_of_the_code() -> None:
+    """Their bounds, and how many attempts."""
+    schedules = (retry.LOST, retry.APPLE_TROUBLE, retry.APPLE_DEVICE, retry.QUOTA, retry.GOOGLE_TROUBLE)
+    for row, schedule in zip(PROVIDERS.table("When it is tried again"), schedules, strict=True):
+        bounds = [tuple(map(int, pair)) for pair in re.findall(r"(\d+)–(\d+)", row[1])]
+        # Where the page says that it rises, only its ends are told.
+        expected = (
+            [schedule.waits_s[0], schedule.waits_s[-1]] if "rising" in row[1] else list(schedule.waits_s)
+        )
+        assert bounds == expected
+        assert int(row[2]) == schedule.max_attempts
 
 
 def test_the_changelog_has_a_place_for_what_comes() -> None:
