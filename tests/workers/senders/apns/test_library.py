@@ -16,7 +16,7 @@ from aioapns.connection import APNsBaseConnectionPool, APNsTLSClientProtocol
 from aioapns.exceptions import ConnectionClosed
 from h2.connection import H2Connection
 from h2.stream import H2Stream
-from hpack.hpack import Encoder
+from hpack.hpack import Decoder, Encoder
 
 
 def parameters(function: object) -> list[str]:
@@ -93,3 +93,12 @@ def test_hpack_has_what_the_encoder_uses() -> None:
     assert parameters(Encoder._encode_table_size_change) == []
     assert Encoder().header_table.resized is False
     assert Encoder().header_table.search(b":method", b"POST") == (3, b":method", b"POST")
+
+
+def test_hpack_has_what_the_decoder_overrides() -> None:
+    """answer_headers.py: AnswerDecoder takes the place of this one function."""
+    assert parameters(Decoder._decode_literal) == ["data", "should_index"], (
+        "hpack: literals are read elsewhere"
+    )
+    for caller in (Decoder._decode_literal_index, Decoder._decode_literal_no_index):
+        assert "_decode_literal" in caller.__code__.co_names
