@@ -46,7 +46,7 @@ YES_NO = {True: "yes", False: "no"}
 every_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 
 
-def known(kind: type) -> list[ErrorCode | UnsubscribeCode | Disconnect]:
+def known(kind: type[ErrorCode | UnsubscribeCode | Disconnect]) -> list[ErrorCode | UnsubscribeCode | Disconnect]:
     """Everything of this kind in the table of codes."""
     return [value for value in vars(hub.errors).values() if isinstance(value, kind)]
 
