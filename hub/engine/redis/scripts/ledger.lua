@@ -322,6 +322,9 @@ end
 -- when a worker may try
 
 local function due_of(row)
+  if not row.may_be_due then
+    return nil
+  end
   local due = redis.call('ZSCORE', base .. 'due:' .. row[LANE], row.member)
   return due and tonumber(due) or nil
 end
