@@ -414,7 +414,7 @@ class LedgerModel(RuleBasedStateMachine):
         between=st.lists(st.sampled_from(MEANWHILE), max_size=3),
         sent=some,
         retry_ms=st.sampled_from([None, None, 0, 1_500]),
-        gone=st.sampled_from(["", "", "used", "old"]),
+        gone=st.sampled_from(["", "", "", "", "used", "old"]),
     )
     def push_round(
         self,
@@ -442,6 +442,26 @@ class LedgerModel(RuleBasedStateMachine):
             self._happens(what, user, device)
         for place in range(count):
             self.finish(place, sent, "none" if sent == "all" else "last", retry_ms, gone, sent == "all")
+
+    @rule(
+        user=users,
+        waits_ms=st.lists(st.sampled_from([0, 1_000, 3_000, 4_000]), min_size=1, max_size=5),
+        proves=st.booleans(),
+        between=st.lists(st.sampled_from(MEANWHILE), max_size=2),
+    )
+    def live_round(self, user: str, waits_ms: list[int], proves: bool, between: list[str]) -> None:
+        """A phone in somebody's hand that is told one thing after the other, and proves one behind."""
+        self.hello(user, DEVICES[0], "a", "c1", "foreground", None, None)
+        for wait_ms in waits_ms:
+            self._serial += 1
+            self.notify(user, [(f"m{self._serial}", True, 60_000, "", True)], "same")
+            if wait_ms:
+                self.let_time_pass(wait_ms)
+            if proves:
+                self.ack([(user, DEVICES[0], 1, False, 0, "pong")])
+        for what in between:
+            self._happens(what, user, DEVICES[0])
+        self.claim(LANES[0], 10, True)
 
     def _happens(self, what: str, user: str, device: str) -> None:
         name = f"m{self._serial}"

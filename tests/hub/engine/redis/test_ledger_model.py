@@ -86,7 +86,7 @@ def test_redis_answers_as_the_rules_do(
         run_state_machine_as_test(
             new_model,  # type: ignore[arg-type]  # as good as a class
             settings=settings(
-                max_examples=40,
+                max_examples=60,
                 stateful_step_count=25,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
