@@ -6,7 +6,7 @@ import re
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from typing import cast, get_args
+from typing import TypeAlias, cast, get_args
 
 import httpx
 import pytest
@@ -46,7 +46,10 @@ YES_NO = {True: "yes", False: "no"}
 every_page = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 
 
-def known(kind: type[ErrorCode | UnsubscribeCode | Disconnect]) -> list[ErrorCode | UnsubscribeCode | Disconnect]:
+Code: TypeAlias = ErrorCode | UnsubscribeCode | Disconnect
+
+
+def known(kind: type[Code]) -> list[Code]:
     """Everything of this kind in the table of codes."""
     return [value for value in vars(hub.errors).values() if isinstance(value, kind)]
 

@@ -67,7 +67,7 @@ class RecordingSender:
         except OSError as error:
             return Outcome(Verdict.LATER, f"not written: {error.strerror}")
         if self._answer is None:
-            return Outcome(Verdict.ACCEPTED, provider_id=push.push_id)
+            return Outcome(Verdict.ACCEPTED, "recorded", provider_id=push.push_id)
         said = self._answer(push)
         return await said if inspect.isawaitable(said) else said
 

@@ -19,7 +19,7 @@ async def test_every_push_is_one_line_of_json(tmp_path: Path) -> None:
     for _ in range(2):
         sender = RecordingSender(RecordingOptions("dev", path))
         await sender.start()
-        assert await sender.send(push()) == Outcome(Verdict.ACCEPTED, provider_id=push().push_id)
+        assert await sender.send(push()) == Outcome(Verdict.ACCEPTED, "recorded", provider_id=push().push_id)
         await sender.stop()
     first, second = [json.loads(line) for line in path.read_text().splitlines()]
     assert first == second
