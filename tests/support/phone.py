@@ -136,11 +136,11 @@ class Phone:
         listener: Listener,
         *,
         max_server_ping_delay_s: float,
+        data: Fields | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        assert parts.hostname is not None and parts.port is not None
-        self._address, self._path = (parts.hostname, parts.port), parts.path
+        self.move(url)
         self._token = token
+        self._data = {} if data is None else {"data": data}
         self._listener = listener
         self._max_ping_delay_s = max_server_ping_delay_s
         self._cursors = {channel: _Cursor(server_side=False) for channel in channels}
@@ -155,6 +155,12 @@ class Phone:
         self._ping_interval_s = 0.0
         self._closing = False
         self.client_id = ""
+
+    def move(self, url: str) -> None:
+        """Connect to another hub from the next time on."""
+        parts = urlsplit(url)
+        assert parts.hostname is not None and parts.port is not None
+        self._address, self._path = (parts.hostname, parts.port), parts.path
 
     def connect(self) -> None:
         """Begin to connect, and go on for good."""
@@ -195,7 +201,7 @@ class Phone:
             for channel, cursor in self._cursors.items()
             if cursor.server_side and cursor.recoverable
         }
-        self._ask("", connect={"token": self._token, "name": "phone", "subs": subs})
+        self._ask("", connect={"token": self._token, "name": "phone", "subs": subs, **self._data})
 
     def on_lost(self, socket: _Socket, code: int) -> None:
         """The connection is gone: another one, soon, unless the code forbids it."""
