@@ -22,7 +22,7 @@ from hub.api.registry import METHODS
 from hub.delivery.model import Event
 from hub.errors import Disconnect, ErrorCode, UnsubscribeCode
 from hub.node.notifications import Notifications
-from tests.architecture.test_imports import ALLOWED
+from tests.architecture.test_imports import ALLOWED, CORE
 from tests.support.markdown import ROOT, Block, Page, pages
 from workers import retry
 from workers.push import Outcome, Verdict
@@ -138,6 +138,16 @@ def test_every_room_is_described() -> None:
     # The table also has room for what is not built yet.
     built = {room for room in ALLOWED if is_built(ROOT / Path(*room.split(".")))}
     assert built - rooms == set()
+
+
+def test_the_table_of_imports_is_that_of_the_test() -> None:
+    """Every room once, with what it may import."""
+    documented: dict[str, set[str]] = {}
+    for rooms, imports in Page(DOCS / "architecture.md").table("Imports"):
+        named = set() if imports == "nothing of ours" else set(imports.partition(";")[0].split(", "))
+        for room in re.findall(r"`([^`]+)`", rooms):
+            documented[room] = {f"hub.{name}" for name in named}
+    assert documented == {room: allowed - CORE for room, allowed in ALLOWED.items() if room != "config"}
 
 
 def test_the_readme_leads_to_every_page() -> None:
