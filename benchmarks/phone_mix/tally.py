@@ -87,7 +87,7 @@ class Tally:
         yield "p95 to notice when live", f"{_quantile(live, 0.95) / scale:.2f} s  (of {len(live)})"
         yield "socket alone / push alone", f"{_share(by_socket, count)} / {_share(by_push, count)}"
         yield "pushed more than once", f"{twice}  ({_share(twice, count)})"
-        yield "given twice by the socket", f"{frames_twice}"
+        yield "given again to an app without cursor", f"{frames_twice}"
 
     @property
     def missed(self) -> int:

@@ -87,18 +87,10 @@ async def notify(
             data, 1012 when too many jobs wait.
         EngineUnavailable: some may have it; the same call again completes it and doubles nothing.
     """
-    as_job = len(users) > INLINE_USERS
-    opened = await jobs.open(notice_of(notification, users, as_job=as_job))
-    if opened == "conflict":
-        raise HubError(ID_CONFLICT, "use a new id, or send the same body for the same users")
-    if opened == "full":
-        raise HubError(JOB_QUEUE_FULL)
-    answer = NotifyAnswer(
-        notification.id, len(users), duplicate=opened == "again", job=notification.id if as_job else ""
-    )
-    if as_job:
-        return answer
-    if opened == "again":
+    if len(users) > INLINE_USERS:
+        return await enqueue(jobs, notification, users)
+    answer = await _open(jobs, notification, users, as_job=False)
+    if answer.duplicate:
         status = await jobs.status(notification.id)
         if status is not None and not status.running:
             return answer
@@ -106,6 +98,28 @@ async def notify(
     failed = await notify_users(ledger, notification, users)
     await jobs.close(notification.id, done=len(users) - failed, failed=failed)
     return answer
+
+
+async def enqueue(jobs: Jobs, notification: Notification, users: Sequence[str]) -> NotifyAnswer:
+    """Leave it to the workers, however few ``users`` there are.
+
+    Raises:
+        HubError: as :func:`notify`.
+        EngineUnavailable: it is unknown whether it was noted; the same call again does no harm.
+    """
+    return await _open(jobs, notification, users, as_job=True)
+
+
+async def _open(
+    jobs: Jobs, notification: Notification, users: Sequence[str], *, as_job: bool
+) -> NotifyAnswer:
+    opened = await jobs.open(notice_of(notification, users, as_job=as_job))
+    if opened == "conflict":
+        raise HubError(ID_CONFLICT, "use a new id, or send the same body for the same users")
+    if opened == "full":
+        raise HubError(JOB_QUEUE_FULL)
+    job = notification.id if as_job else ""
+    return NotifyAnswer(notification.id, len(users), duplicate=opened == "again", job=job)
 
 
 async def notify_users(ledger: Ledger, notification: Notification, users: Sequence[str]) -> int:

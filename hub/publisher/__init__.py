@@ -3,6 +3,7 @@
 Lives inside somebody else's process: takes arguments, and knows neither settings nor environment.
 """
 
+from hub.engine.notifying import NotifyAnswer
 from hub.engine.redis.schema import SchemaMismatch
 from hub.errors import EngineUnavailable, HubError
 from hub.model import Position, PublishResult
@@ -16,6 +17,7 @@ __all__ = [
     "HubError",
     "NewPublication",
     "NoHub",
+    "NotifyAnswer",
     "Position",
     "PublishResult",
     "Publisher",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
+from hub.delivery.notification import Notification
+from hub.engine.notifying import FULL_TRACE_USERS, NotifyAnswer, distinct_users, enqueue
 from hub.engine.redis import RedisOptions
 from hub.engine.redis.address import parse_address
 from hub.errors import RESERVED_CHANNEL, EngineUnavailable, HubError
@@ -198,6 +201,50 @@ class Publisher:
             except HubError as error:
                 payloads.append((new, error))
         return await self._send_all(payloads)
+
+    async def notify(
+        self,
+        users: Iterable[str],
+        data: Any = None,
+        *,
+        notification: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        id: str = "",
+        ttl_s: int = 86_400,
+        priority: Literal["high", "normal"] = "high",
+        fallback: Literal["push", "none"] = "push",
+    ) -> NotifyAnswer:
+        """Notify users, each device once. Fields: ``notify`` of the server API.
+
+        It is noted in one step, as a job that the workers expand: they must run. The same ``id``
+        with the same users and body again answers with ``duplicate`` and notifies nobody twice.
+
+        Raises:
+            HubError: 107, 1006 or 1007 for what cannot be meant or is too much, 1005 for an id that was
+                used otherwise, 1012 when too many jobs wait; nothing was noted.
+            EngineUnavailable, NoHub, SchemaMismatch: as :meth:`publish`.
+        """
+        if isinstance(users, str):
+            raise TypeError("users is one text: notify takes several users")
+        distinct = distinct_users(list(users))
+        wanted = Notification(
+            created_ms=int(time.time() * 1000),
+            id=id,
+            data=None if data is None else payload_of(data, opaque=False, max_bytes=self._max_data_bytes),
+            shown=notification or {},
+            overrides=overrides or {},
+            ttl_s=ttl_s,
+            priority=priority,
+            fallback=fallback,
+            full_trace=len(distinct) <= FULL_TRACE_USERS,
+        )
+        wanted.entry()  # what is too large is refused before anything is asked
+        outlet = await self._keeper.current()
+        try:
+            return await enqueue(outlet.jobs, wanted, distinct)
+        except EngineUnavailable:
+            self._keeper.doubt()
+            raise
 
     def _payload(self, new: NewPublication) -> bytes:
         check_fields(new)

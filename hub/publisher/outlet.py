@@ -14,6 +14,7 @@ from typing import Any
 from hub.channels import ChannelOptions, ChannelRules
 from hub.engine.redis import RedisOptions
 from hub.engine.redis.commands import Commands
+from hub.engine.redis.jobs import RedisJobs
 from hub.engine.redis.keys import Keys
 from hub.engine.redis.schema import Agreement, Policy, read_schema
 from hub.engine.redis.stream_writer import StreamWriter
@@ -34,6 +35,7 @@ class Outlet:
 
     commands: Commands
     writer: StreamWriter
+    jobs: RedisJobs
     rules: ChannelRules
     agreement: Agreement
 
@@ -137,7 +139,13 @@ class OutletKeeper:
         keys = Keys(self._options.prefix, agreement.partitions)
         commands = Commands(replace(self._options, partitions=agreement.partitions), keys)
         await commands.start()
-        return Outlet(commands, StreamWriter(commands, keys), self._rules_of(agreement.namespaces), agreement)
+        return Outlet(
+            commands,
+            StreamWriter(commands, keys),
+            RedisJobs(commands, keys),
+            self._rules_of(agreement.namespaces),
+            agreement,
+        )
 
     async def _renew(self, outlet: Outlet) -> Outlet:
         keys = Keys(self._options.prefix, 0)

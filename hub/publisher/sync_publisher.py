@@ -8,8 +8,9 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import CancelledError
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
+from hub.engine.notifying import NotifyAnswer
 from hub.errors import EngineUnavailable, HubError
 from hub.model import PublishResult
 from hub.publisher.async_publisher import (
@@ -150,6 +151,33 @@ class SyncPublisher:
         """As :meth:`Publisher.publish_many`."""
         news = list(publications)  # here: they may come from a database cursor of this thread
         return self._call(lambda publisher: publisher.publish_many(news))
+
+    def notify(
+        self,
+        users: Iterable[str],
+        data: Any = None,
+        *,
+        notification: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        id: str = "",
+        ttl_s: int = 86_400,
+        priority: Literal["high", "normal"] = "high",
+        fallback: Literal["push", "none"] = "push",
+    ) -> NotifyAnswer:
+        """As :meth:`Publisher.notify`."""
+        several = users if isinstance(users, str) else list(users)
+        return self._call(
+            lambda publisher: publisher.notify(
+                several,
+                data,
+                notification=notification,
+                overrides=overrides,
+                id=id,
+                ttl_s=ttl_s,
+                priority=priority,
+                fallback=fallback,
+            )
+        )
 
     def _call(self, work: Callable[[Publisher], Coroutine[Any, Any, T]]) -> T:
         publisher, thread = self._start()
