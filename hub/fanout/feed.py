@@ -48,6 +48,8 @@ class Reader(Protocol):
 
 
 class _Mode(Enum):
+    __hash__ = object.__hash__  # by its name, as enums do it, takes a call each time a group is looked up
+
     PLAIN = "plain"
     DELTA_WHOLE = "whole next"  # agreed on delta, does not hold the base yet
     DELTA_PATCH = "patches"
