@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
 from hub.model import HistoryFilter, HistoryPage, HistoryPolicy, Position, Publication
 
-_EPOCH_BYTES = 6
+_EPOCH_BYTES = 8
+
+_NOTHING: deque[tuple[float, Publication]] = deque(maxlen=0)
+"""The items of all streams that keep none: most channels of one user alone never keep any."""
 
 UNUSED_LIFE_S = 300
 """Life of a position nothing was published to, since anybody may ask for names without end."""
@@ -21,15 +24,15 @@ class Stream:
     ``now_s`` is a monotonic clock in seconds, the same for all calls.
     """
 
-    __slots__ = ("_expire_at_s", "_items", "epoch", "expires_at_s", "offset")
+    __slots__ = ("_items", "epoch", "expires_at_s", "offset")
 
     def __init__(self) -> None:
-        self.epoch = secrets.token_urlsafe(_EPOCH_BYTES)
+        self.epoch = os.urandom(_EPOCH_BYTES).hex()
         self.offset = 0
         self.expires_at_s = 0.0
         """When the position itself is forgotten."""
-        self._items: deque[Publication] = deque()
-        self._expire_at_s: deque[float] = deque()
+        self._items = _NOTHING
+        """Until when each is kept, and what, oldest first."""
 
     @property
     def top(self) -> Position:
@@ -40,10 +43,11 @@ class Stream:
         """Keep ``publication``, which carries the next offset, and let go what the policy no longer keeps."""
         self.expire(now_s)
         self.offset = publication.offset
-        self._items.append(publication)
-        self._expire_at_s.append(now_s + policy.ttl_s)
+        if self._items is _NOTHING:
+            self._items = deque()
+        self._items.append((now_s + policy.ttl_s, publication))
         while len(self._items) > policy.size:
-            self._drop_oldest()
+            self._items.popleft()
         self.touch(policy, now_s)
 
     def touch(self, policy: HistoryPolicy, now_s: float) -> None:
@@ -55,44 +59,39 @@ class Stream:
 
     def expire(self, now_s: float) -> None:
         """Forget publications whose time is over."""
-        while self._items and now_s >= self._expire_at_s[0]:
-            self._drop_oldest()
-
-    def _drop_oldest(self) -> None:
-        self._items.popleft()
-        self._expire_at_s.popleft()
+        while self._items and now_s >= self._items[0][0]:
+            self._items.popleft()
 
     def clear(self) -> None:
         """Forget all publications; the position stays."""
-        self._items.clear()
-        self._expire_at_s.clear()
+        self._items = _NOTHING
 
     def page(self, wanted: HistoryFilter, now_s: float) -> HistoryPage:
         """The part of the history that ``wanted`` names."""
         self.expire(now_s)
-        found: Iterable[Publication] = ()
-        if wanted.limit:
-            found = self._backward(wanted) if wanted.reverse else self._forward(wanted)
-            if wanted.limit > 0:
-                found = islice(found, wanted.limit)
-        return HistoryPage(tuple(found), self.top)
+        if not wanted.limit:
+            return HistoryPage((), self.top)
+        found = self._backward(wanted) if wanted.reverse else self._forward(wanted)
+        if wanted.limit > 0:
+            found = islice(found, wanted.limit)
+        return HistoryPage(tuple([publication for _, publication in found]), self.top)
 
-    def _forward(self, wanted: HistoryFilter) -> Iterable[Publication]:
+    def _forward(self, wanted: HistoryFilter) -> Iterable[tuple[float, Publication]]:
         if wanted.since is None or not self._items:
             return self._items
         if wanted.since.offset >= self.offset:
             return ()
         # Offsets are consecutive, so the place is known without a search.
-        skip = max(0, wanted.since.offset - self._items[0].offset + 1)
+        skip = max(0, wanted.since.offset - self._items[0][1].offset + 1)
         # Clients may name any 64-bit offset, and islice takes only what a list could hold.
         skip = min(skip, len(self._items))
         return islice(self._items, skip, None)
 
-    def _backward(self, wanted: HistoryFilter) -> Iterable[Publication]:
+    def _backward(self, wanted: HistoryFilter) -> Iterable[tuple[float, Publication]]:
         if wanted.since is None or not self._items:
             return reversed(self._items)
         # Reading back from a place that is gone would pass over a hole unseen.
-        keep = wanted.since.offset - self._items[0].offset
+        keep = wanted.since.offset - self._items[0][1].offset
         if keep <= 0:
             return ()
         skip = max(0, len(self._items) - keep)
