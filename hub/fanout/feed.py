@@ -115,6 +115,11 @@ class Feed:
         self._ahead: dict[Subscriber, Publication | None] = {}
         self._groups: dict[tuple[Encoding, _Mode], _Group] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """True when nobody subscribes; the same as a length of 0, for less."""
+        return not (self._groups or self._gathering or self._ahead)
+
     def __len__(self) -> int:
         live = sum(len(group.outboxes) for group in self._groups.values())
         return live + len(self._gathering) + len(self._ahead)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
+from msgspec import Struct
+
 from hub.connection.link import Refused, Upgrade
 from hub.protocol.codec import Codec
 from hub.transport.options import TransportOptions
@@ -50,8 +52,7 @@ class Rejection:
         return b"HTTP/1.1 %d %s\r\n%s\r\n\r\n%s" % (self.status, phrase.encode(), b"\r\n".join(lines), body)
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True, gc=False):
     """A handshake in order. The response is queued in ``wire`` and not sent yet."""
 
     wire: Wire

@@ -24,25 +24,20 @@ class Stream:
     ``now_s`` is a monotonic clock in seconds, the same for all calls.
     """
 
-    __slots__ = ("_items", "epoch", "expires_at_s", "offset")
+    __slots__ = ("_items", "expires_at_s", "top")
 
     def __init__(self) -> None:
-        self.epoch = os.urandom(_EPOCH_BYTES).hex()
-        self.offset = 0
+        self.top = Position(0, os.urandom(_EPOCH_BYTES).hex())
+        """Position of the newest publication, kept or not."""
         self.expires_at_s = 0.0
         """When the position itself is forgotten."""
         self._items = _NOTHING
         """Until when each is kept, and what, oldest first."""
 
-    @property
-    def top(self) -> Position:
-        """Position of the newest publication, kept or not."""
-        return Position(self.offset, self.epoch)
-
     def append(self, publication: Publication, policy: HistoryPolicy, now_s: float) -> None:
         """Keep ``publication``, which carries the next offset, and let go what the policy no longer keeps."""
         self.expire(now_s)
-        self.offset = publication.offset
+        self.top = Position(publication.offset, self.top.epoch)
         if self._items is _NOTHING:
             self._items = deque()
         self._items.append((now_s + policy.ttl_s, publication))
@@ -53,7 +48,7 @@ class Stream:
     def touch(self, policy: HistoryPolicy, now_s: float) -> None:
         """Let the position live on for the policy's time; one that nothing was ever published to, shortly."""
         life_s = max(policy.meta_ttl_s, policy.ttl_s)
-        if not self.offset:
+        if not self.top.offset:
             life_s = min(life_s, UNUSED_LIFE_S)
         self.expires_at_s = max(now_s + life_s, self.expires_at_s)
 
@@ -79,7 +74,7 @@ class Stream:
     def _forward(self, wanted: HistoryFilter) -> Iterable[tuple[float, Publication]]:
         if wanted.since is None or not self._items:
             return self._items
-        if wanted.since.offset >= self.offset:
+        if wanted.since.offset >= self.top.offset:
             return ()
         # Offsets are consecutive, so the place is known without a search.
         skip = max(0, wanted.since.offset - self._items[0][1].offset + 1)
