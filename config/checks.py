@@ -14,6 +14,7 @@ from config.auth_checks import check_auth, check_secret_lengths
 from config.channels import ChannelSettings
 from config.findings import Finding, is_loopback, unreadable
 from config.problems import Path
+from config.push_checks import check_push
 from config.settings import Settings
 
 RESERVED_NAMESPACE = "inbox"
@@ -26,6 +27,7 @@ def find_contradictions(settings: Settings) -> Iterator[Finding]:
     yield from check_auth(settings)
     yield from _api(settings)
     yield from _channels(settings)
+    yield from check_push(settings)
     if settings.ping.pong_timeout_s >= settings.ping.interval_s:
         yield Finding(
             ("ping", "pong_timeout_s"), "should be less than ping.interval_s", (("ping", "interval_s"),)

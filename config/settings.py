@@ -10,9 +10,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from config.api import ApiSettings
 from config.auth import AuthSettings
 from config.channels import ChannelsSettings
+from config.delivery import DeliverySettings, DevicesSettings, InboxSettings
 from config.limits import ExpirySettings, LimitsSettings, PingSettings
 from config.listeners import HttpSettings, InsecureSettings, InternalSettings, WebSocketSettings
 from config.process import LogSettings, NodeSettings, RecoverySettings, RedisSettings, ShutdownSettings
+from config.push import PushSettings
 
 Engine = Literal["memory", "redis"]
 
@@ -39,6 +41,10 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     api: ApiSettings = ApiSettings()
     channels: ChannelsSettings = ChannelsSettings()
+    inbox: InboxSettings = InboxSettings()
+    devices: DevicesSettings = DevicesSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    push: PushSettings = PushSettings()
     limits: LimitsSettings = LimitsSettings()
     ping: PingSettings = PingSettings()
     expiry: ExpirySettings = ExpirySettings()

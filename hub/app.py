@@ -13,14 +13,18 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 import hub
 from config import LoadedSettings, Settings
-from hub import from_settings
+from hub import from_push_settings, from_settings
 from hub.api import ApiOptions, create_api
+from hub.api.app_http import create_client_api
+from hub.api.app_rpc import create_rpc_methods
 from hub.auth import KeySet, TokenVerifier
 from hub.auth.jwks import JWKSSource
 from hub.connection import (
@@ -41,8 +45,11 @@ from hub.fanout import Turn
 from hub.metrics import Metrics, NopMetrics
 from hub.model import NodeId
 from hub.node import Node
+from hub.node.notifications import Notifications
 from hub.ops.health import HealthOptions, LoopWatch, Readiness, create_health
+from hub.transport.origins import OriginPolicy
 from hub.transport.server import HubServer
+from workers.worker import Worker
 
 __all__ = ["EngineUnavailable", "Hub", "SchemaMismatch", "build_engine", "run"]
 
@@ -65,13 +72,45 @@ def build_engine(settings: Settings, loaded: LoadedSettings | None, node_id: Nod
         SettingsError: for an address of Redis that is none.
     """
     if settings.chosen_engine == "memory":
-        return memory_engine()
+        return memory_engine(delivery=from_settings.delivery_options(settings))
     return redis_engine(
         from_settings.redis_options(settings, loaded),
         node_id,
         namespaces=from_settings.channel_policy(settings),
         description={"name": name, "version": hub.__version__},
+        delivery=from_settings.delivery_options(settings),
     )
+
+
+def build_engine_beside(settings: Settings, loaded: LoadedSettings | None = None) -> Engine:
+    """The engine of the hubs for a process that is none of them: a worker, a command. Only Redis has one.
+
+    Raises:
+        SettingsError: for an address of Redis that is none.
+    """
+    return redis_engine(
+        from_settings.redis_options(settings, loaded),
+        NodeId(secrets.token_hex(8)),
+        namespaces=None,
+        delivery=from_settings.delivery_options(settings),
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_engine(settings: Settings, loaded: LoadedSettings | None = None) -> AsyncIterator[Engine]:
+    """:func:`build_engine_beside`, started, and stopped at the end.
+
+    Raises:
+        SettingsError: for an address of Redis that is none.
+        EngineUnavailable: when Redis cannot be reached.
+        SchemaMismatch: when the hubs use the same Redis in another way.
+    """
+    engine = build_engine_beside(settings, loaded)
+    await engine.lifecycle.start()
+    try:
+        yield engine
+    finally:
+        await engine.lifecycle.stop()
 
 
 class Hub:
@@ -99,8 +138,13 @@ class Hub:
         verifier = self._verifier(from_settings.verification_keys(settings, loaded), self._jwks)
         own_keys = from_settings.subscription_keys(settings, loaded)
         self._wheel = Wheel(loop)
+        self.notifications: Notifications | None = None
+        """Notifications, inboxes and devices, where they are on."""
         self.rpc_methods: dict[str, RpcMethod] = {}
         """What clients can call. Without any, every call is answered that RPC is not available."""
+        if settings.inbox.enabled:
+            self.notifications = Notifications(self.node.engine, lanes=from_settings.push_lanes(settings))
+            self.rpc_methods.update(create_rpc_methods(self.notifications))
         self._services = ConnectionServices(
             loop=loop,
             node=self.node,
@@ -112,19 +156,35 @@ class Hub:
             metrics=metrics,
             rpc_methods=self.rpc_methods,
         )
-        self._build_servers(from_settings.api_options(settings), metrics)
+        self._worker = self._embedded_worker(name)
+        self._build_servers(from_settings.api_options(settings), verifier, metrics)
+
+    def _embedded_worker(self, name: str) -> Worker | None:
+        """On the embedded engine nobody else can do a worker's work; beside Redis there are workers."""
+        if self._settings.chosen_engine != "memory" or self.notifications is None:
+            return None
+        return Worker(
+            self.node.engine,
+            from_push_settings.lane_plans(self._settings),
+            # A hub serves its sockets, whatever becomes of its pushes.
+            replace(from_push_settings.worker_options(self._settings), needs_lane=False),
+            name=name,
+        )
 
     def _verifier(self, keys: KeySet, jwks: JWKSSource | None) -> TokenVerifier:
         return TokenVerifier(from_settings.verifier_options(self._settings), keys, jwks)
 
-    def _build_servers(self, api_options: ApiOptions, metrics: Metrics) -> None:
+    def _build_servers(self, api_options: ApiOptions, verifier: TokenVerifier, metrics: Metrics) -> None:
         internal = from_settings.internal_server_options(self._settings)
         # Why a hub is not ready is for operators: on the public port it is a yes or a no.
         shown, hidden = HealthOptions(details=True), HealthOptions(details=False)
         self._readiness = Readiness(self.node.engine.health.probe, hidden)
         self._loop_watch = LoopWatch()
-        api = create_api(self.node, api_options)
-        public = create_health(self._readiness, self._loop_watch, hidden)
+        api = create_api(self.node, api_options, self.notifications)
+        public: list[BaseRoute] = [*create_health(self._readiness, self._loop_watch, hidden)]
+        if self.notifications is not None:
+            origins = OriginPolicy(self._settings.http.allowed_origins)
+            public += create_client_api(self.notifications, verifier, origins)
         if internal is None:
             public += api
         self._public = HubServer(
@@ -167,6 +227,9 @@ class Hub:
             if self._jwks is not None:
                 self._jwks.start()
                 undo.push_async_callback(self._jwks.stop)
+            if self._worker is not None:
+                await self._worker.start()
+                undo.push_async_callback(self._worker.abort)
             self._loop_watch.start()
             undo.callback(self._loop_watch.stop)
             await self._public.start()
@@ -188,6 +251,8 @@ class Hub:
                 await asyncio.sleep(0)
         servers = [server for server in (self._public, self._internal) if server is not None]
         await asyncio.gather(*(server.stop(deadline_s) for server in servers))
+        if self._worker is not None:
+            await self._worker.stop()
         self._readiness.stop()
         self._loop_watch.stop()
         self._wheel.stop()
@@ -215,7 +280,7 @@ def run(
         EngineUnavailable: when Redis cannot be reached.
         SchemaMismatch: when living hubs use the same Redis in another way.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=from_settings.loop_factory()) as runner:
         return runner.run(_serve(settings, loaded, on_ready))
 
 
@@ -245,11 +310,3 @@ async def _serve(
     await asked_to_stop.wait()
     await running.stop()
     return 0
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

@@ -6,6 +6,7 @@ the settings, named by its place. Builds values only: nothing here listens, fetc
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -31,6 +32,7 @@ from hub.auth import (
 from hub.auth.jwks import JWKSSource
 from hub.channels import ChannelOptions, ChannelRules
 from hub.connection import ConnectionOptions
+from hub.delivery.options import DeliveryOptions
 from hub.engine.redis import RedisOptions
 from hub.engine.redis.address import parse_address
 from hub.node import HealingOptions
@@ -202,6 +204,8 @@ def connection_options(settings: Settings) -> ConnectionOptions:
         pong_timeout_s=settings.ping.pong_timeout_s,
         connection_expire_grace_s=settings.expiry.connection_grace_s,
         subscription_expire_grace_s=settings.expiry.subscription_grace_s,
+        inbox=settings.inbox.enabled,
+        background_counts=settings.delivery.background_counts,
     )
 
 
@@ -267,6 +271,27 @@ def healing_options(settings: Settings) -> HealingOptions:
     return HealingOptions(check_interval_s=settings.recovery.check_interval_s)
 
 
+def delivery_options(settings: Settings) -> DeliveryOptions:
+    """How long the ledger waits for what."""
+    delivery = settings.delivery
+    return DeliveryOptions(
+        ack_wait_s=delivery.ack_wait_s,
+        grace_s=delivery.grace_s,
+        max_defer_s=delivery.max_defer_s,
+        claim_s=delivery.claim_s,
+        again_s=delivery.again_s,
+        badge_delay_s=delivery.badge_delay_s,
+        background_counts=delivery.background_counts,
+        devices_per_user=settings.devices.per_user,
+        trace_ttl_s=delivery.trace_ttl_s,
+    )
+
+
+def push_lanes(settings: Settings) -> frozenset[str]:
+    """The lanes that devices may register for."""
+    return frozenset(f"{app.provider}:{app.name}:{app.environment}" for app in settings.push.apps)
+
+
 def redis_options(settings: Settings, loaded: LoadedSettings | None = None) -> RedisOptions:
     """Where Redis is, and how the engine behaves.
 
@@ -304,3 +329,12 @@ def channel_policy(settings: Settings) -> dict[str, dict[str, Any]]:
         }
         for name, section in sections.items()
     }
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop of a process that serves; None for Python's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,1 +1,1 @@
-"""Workers: deliver to phones beside the hub. On the embedded engine nothing runs here: see `hub worker`."""
+"""Workers: deliver to phones beside the hubs, or inside the one hub that the embedded engine allows."""

@@ -35,6 +35,7 @@ from hub.errors import (
     EngineUnavailable,
     HubError,
 )
+from hub.node.notifications import Notifications
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class ApiOptions:
     limits: Limits = field(default_factory=Limits)
 
 
-def create_api(node: HubNode, options: ApiOptions) -> list[Route]:
+def create_api(node: HubNode, options: ApiOptions, notifications: Notifications | None = None) -> list[Route]:
     """The routes of the server API, to be mounted at the root of a public or an internal application.
 
     The OpenAPI document needs no key: it says nothing about this hub in particular.
@@ -79,7 +80,7 @@ def create_api(node: HubNode, options: ApiOptions) -> list[Route]:
 
     return [
         Route("/api/openapi.json", handle_openapi),
-        Route("/api/{method:path}", ApiEndpoint(node, options, METHODS), name="api"),
+        Route("/api/{method:path}", ApiEndpoint(node, options, METHODS, notifications), name="api"),
     ]
 
 
@@ -118,8 +119,15 @@ class ApiEndpoint:
     transport`` a refusal has its own status and a bare error object as body.
     """
 
-    def __init__(self, node: HubNode, options: ApiOptions, methods: Mapping[str, Method[Any]]) -> None:
+    def __init__(
+        self,
+        node: HubNode,
+        options: ApiOptions,
+        methods: Mapping[str, Method[Any]],
+        notifications: Notifications | None = None,
+    ) -> None:
         self._node = node
+        self._notifications = notifications
         self._options = options
         self._methods = methods
         self._keys = KeyRing(options.keys)
@@ -156,7 +164,7 @@ class ApiEndpoint:
             body = await self._body(receive, asked.content_length)
             if not body.isascii():
                 body.decode()
-            call = Call(self._node, caller, self._options.limits, self._methods)
+            call = Call(self._node, self._notifications, caller, self._options.limits, self._methods)
             result = await call.run(name, body or b"{}")
         except UnicodeDecodeError:
             raise _Refused(400, HubError(BAD_REQUEST, "the body is not UTF-8")) from None

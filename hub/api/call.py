@@ -16,9 +16,17 @@ from msgspec.json import Decoder
 
 from hub.api.keys import ApiKey, Scope
 from hub.api.ports import HubNode
-from hub.api.requests import Request
+from hub.api.request_base import Request
 from hub.api.results import Error, error_of
-from hub.errors import BAD_REQUEST, INTERNAL, METHOD_NOT_FOUND, EngineUnavailable, HubError
+from hub.errors import (
+    BAD_REQUEST,
+    INTERNAL,
+    METHOD_NOT_FOUND,
+    NOT_AVAILABLE,
+    EngineUnavailable,
+    HubError,
+)
+from hub.node.notifications import Notifications
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +58,22 @@ class Call:
     """What a method works with: the node, who calls, and the way to run further commands as that caller."""
 
     node: HubNode
+    inboxes: Notifications | None
+    """None where the deployment has none of them."""
     caller: ApiKey
     limits: Limits
     methods: Mapping[str, Method[Any]]
+
+    @property
+    def notifications(self) -> Notifications:
+        """Notifications, inboxes and devices.
+
+        Raises:
+            HubError: 108 where they are off.
+        """
+        if self.inboxes is None:
+            raise HubError(NOT_AVAILABLE, "inbox.enabled is off")
+        return self.inboxes
 
     async def run(self, name: str, body: bytes | memoryview) -> Struct:
         """Run the method called ``name``.

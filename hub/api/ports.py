@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from hub.channels import Override
+from hub.engine.jobs import NewNotice
 from hub.errors import FORCE_DISCONNECT, Disconnect
 from hub.model import ClientInfo, HistoryFilter, HistoryPage, Position, PresenceStats, PublishResult
 
@@ -34,8 +35,12 @@ class HubNode(Protocol):
         delta: bool = False,
         version: int = 0,
         version_epoch: str = "",
+        job: NewNotice | None = None,
     ) -> PublishResult:
-        """Publish ``data`` byte for byte; a known idempotency key returns the first answer again."""
+        """Publish ``data`` byte for byte; a known idempotency key returns the first answer again.
+
+        A ``job`` is queued in the same step, or, with too many waiting, nothing happens (1012).
+        """
         ...
 
     async def history(self, channel: str, wanted: HistoryFilter) -> HistoryPage:

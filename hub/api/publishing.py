@@ -6,13 +6,27 @@ from msgspec import Struct
 
 from hub.api import requests, results
 from hub.api.call import Call, attempt_all
+from hub.api.notification_results import NotifyResult
+from hub.api.notifying import notification_of
 from hub.api.payloads import payload_of
+from hub.engine.jobs import NewNotice
+from hub.engine.notifying import distinct_users, notice_of
 from hub.errors import BAD_REQUEST, LIMIT_EXCEEDED, HubError
 
 
 async def handle_publish(call: Call, request: requests.PublishRequest) -> results.PublishResult:
     """Publish to one channel."""
-    return await _publish(call, request.channel, request, _payload(request))
+    if request.notify is None:
+        return await _publish(call, request.channel, request, _payload(request))
+    call.caller.require_scope("notify")
+    if request.notify.dry_run:
+        raise HubError(BAD_REQUEST, "dry_run is for notify alone")
+    users = distinct_users(request.notify.users)
+    notification = notification_of(call, request.notify, len(users))
+    job = notice_of(notification, users, as_job=True)
+    published = await _publish(call, request.channel, request, _payload(request), job)
+    published.notify = NotifyResult(notification.id, len(users), job=notification.id)
+    return published
 
 
 async def handle_broadcast(call: Call, request: requests.BroadcastRequest) -> results.BroadcastResult:
@@ -31,7 +45,11 @@ async def handle_broadcast(call: Call, request: requests.BroadcastRequest) -> re
 
 
 async def _publish(
-    call: Call, channel: str, request: requests.PublishRequest | requests.BroadcastRequest, payload: bytes
+    call: Call,
+    channel: str,
+    request: requests.PublishRequest | requests.BroadcastRequest,
+    payload: bytes,
+    job: NewNotice | None = None,
 ) -> results.PublishResult:
     call.caller.require_channel(channel)
     published = await call.node.publish(
@@ -43,6 +61,7 @@ async def _publish(
         delta=bool(request.delta),
         version=request.version or 0,
         version_epoch=request.version_epoch or "",
+        job=job,
     )
     if published.position is None:
         return results.PublishResult()

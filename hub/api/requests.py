@@ -9,20 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw
 
-Payload = Raw | UnsetType
-"""Any JSON, kept as it was written; unset when it was not sent. ``null`` is a payload that was."""
-
-Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Seconds = Annotated[int, Meta(ge=0, le=2**53, description="Unix time in seconds")]
-Key = Annotated[str, Meta(max_length=512)]
-"""Kept by the engine beside the channel, so it must not grow without bound."""
-CloseCode = Annotated[int, Meta(ge=0, le=4999)]
-
-
-class Request(Struct, forbid_unknown_fields=True):
-    """Base of all requests and of the objects within them."""
+from hub.api.notification_requests import NotifyRequest
+from hub.api.request_base import CloseCode, Key, Natural, Payload, Request, Seconds
 
 
 class StreamPosition(Request):
@@ -33,7 +23,10 @@ class StreamPosition(Request):
 
 
 class PublishRequest(Request):
-    """Publish to one channel. `b64data` (base64, for payloads that are not JSON) wins over `data`."""
+    """Publish to one channel. `b64data` (base64, for payloads that are not JSON) wins over `data`.
+
+    With `notify`, users are notified too: both happen, or neither.
+    """
 
     channel: str
     data: Payload = UNSET
@@ -44,6 +37,7 @@ class PublishRequest(Request):
     delta: bool | None = None
     version: Natural | None = None
     version_epoch: Key | None = None
+    notify: NotifyRequest | None = None
 
 
 class BroadcastRequest(Request):

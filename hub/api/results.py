@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from hub.api.notification_results import NotifyResult
 from hub.errors import BAD_REQUEST, HubError
 from hub.model import ClientInfo as Client
 from hub.model import HistoryPage
@@ -38,6 +39,7 @@ class PublishResult(Struct, omit_defaults=True):
 
     offset: int | UnsetType = UNSET
     epoch: str | UnsetType = UNSET
+    notify: NotifyResult | UnsetType = UNSET
 
 
 class BroadcastItem(Struct, omit_defaults=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from hub.delivery.inbox import INBOX_POLICY
 from hub.model import NO_HISTORY, HistoryPolicy
 
 RecoveryMode = Literal["stream", "cache"]
@@ -71,3 +72,13 @@ class ChannelOptions:
             return self
         values = {name: getattr(override, name) for name in Override.__slots__}
         return replace(self, **{name: value for name, value in values.items() if value is not None})
+
+
+INBOX_OPTIONS = ChannelOptions(
+    history_size=INBOX_POLICY.size,
+    history_ttl_s=INBOX_POLICY.ttl_s,
+    history_meta_ttl_s=INBOX_POLICY.meta_ttl_s,
+    allow_recovery=True,
+    force_recovery=True,
+)
+"""The options of every inbox. Nobody can set others."""

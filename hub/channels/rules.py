@@ -7,11 +7,19 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from hub.channels.names import ChannelName, parse_channel, personal_channel
-from hub.channels.options import ChannelOptions
+from hub.channels.names import (
+    NAMESPACE_BOUNDARY,
+    RESERVED_NAMESPACE,
+    ChannelName,
+    parse_channel,
+    personal_channel,
+)
+from hub.channels.options import INBOX_OPTIONS, ChannelOptions
 from hub.errors import BAD_REQUEST, NOT_AVAILABLE, PERMISSION_DENIED, UNKNOWN_CHANNEL, HubError
 
-_RESERVED_OPTIONS = ChannelOptions()
+_RESERVED_PREFIX = RESERVED_NAMESPACE + NAMESPACE_BOUNDARY
+_RESERVED_MAX_LENGTH = 255
+"""No setting shortens the names that the hub itself makes."""
 _MAX_RESOLVED = 10_000
 """Names remembered with their options: phones come back to the same channels again and again."""
 
@@ -64,9 +72,10 @@ class ChannelRules:
         return known
 
     def _resolve(self, channel: str) -> tuple[ChannelName, ChannelOptions]:
-        name = parse_channel(channel, self._max_length)
+        is_own = channel.startswith(_RESERVED_PREFIX)
+        name = parse_channel(channel, _RESERVED_MAX_LENGTH if is_own else self._max_length)
         if name.reserved:
-            return name, _RESERVED_OPTIONS
+            return name, INBOX_OPTIONS
         options = self._namespaces.get(name.namespace) if name.namespace else self._without_namespace
         if options is None:
             raise HubError(UNKNOWN_CHANNEL, f"namespace {name.namespace!r} is not configured")
@@ -129,11 +138,13 @@ class ChannelRules:
         )
 
     def check_history(self, name: ChannelName, options: ChannelOptions, asker: Asker) -> None:
-        """Whether the asker may read history.
+        """Whether the asker may read history: of inboxes, the one that the hub attached them to.
 
         Raises:
             HubError: 103 not allowed, 108 where the channel keeps none.
         """
+        if name.reserved and asker.user and asker.subscribed:
+            return
         if not name.reserved and not options.history.keeps:
             raise HubError(NOT_AVAILABLE, "the channel keeps no history")
         self._check(

@@ -9,10 +9,14 @@ from __future__ import annotations
 import typer
 
 from hub.cli.configuration import config_app
+from hub.cli.dead_letters import dead_letters_app
+from hub.cli.notify import notify, trace
 from hub.cli.publish import publish
-from hub.cli.serve import serve, worker
+from hub.cli.serve import serve
+from hub.cli.simulate import simulate_app
 from hub.cli.token import token_app
 from hub.cli.version import version
+from hub.cli.worker import worker
 
 app = typer.Typer(
     name="hub",
@@ -27,6 +31,10 @@ app.command()(serve)
 app.command()(worker)
 app.add_typer(token_app, name="token")
 app.command()(publish)
+app.command()(notify)
+app.command()(trace)
+app.add_typer(dead_letters_app, name="dead-letters")
+app.add_typer(simulate_app, name="simulate")
 app.add_typer(config_app, name="config")
 app.command()(version)
 

@@ -1,11 +1,10 @@
-"""``hub serve`` and ``hub worker``: the processes themselves."""
+"""``hub serve``: the process itself."""
 
 from __future__ import annotations
 
 import errno
 import os
 import ssl
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -88,20 +87,3 @@ def _reason(error: OSError, settings: Settings) -> str:
             ports.append(f"{settings.internal.host}:{settings.internal.port}")
         return f"{os.strerror(error.errno or 0)} ({' or '.join(ports)})"
     return reason
-
-
-def worker(
-    lanes: Annotated[str | None, typer.Option("--lanes", help="Lanes to work on.")] = None,
-    config: ConfigFlag = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Deliver beside the hub. Nothing to deliver in this version."""
-    with failures_reported(as_json=as_json):
-        if config is not None and not Path(config).is_file():
-            raise CommandFailed("the settings file does not exist", exit_code=WRONG_USAGE)
-        raise CommandFailed(
-            "there is no separate worker on the memory engine: its state lives inside the one process that "
-            "`hub serve` runs, where no second process can see it. With the Redis engine there is nothing "
-            "for it to do yet: delivery to phones that are away comes with a later version",
-            exit_code=WRONG_USAGE,
-        )

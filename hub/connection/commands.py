@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Raw
 
 from hub.channels import Asker
-from hub.connection import joining
+from hub.connection import inbox, joining
 from hub.connection.credentials import (
     server_side_terms,
     verify_connect,
@@ -17,6 +17,7 @@ from hub.connection.credentials import (
 )
 from hub.connection.membership import Terms, Wish, whole_ttl_s
 from hub.connection.server_side import watch_expiry
+from hub.delivery.model import DeviceState
 from hub.errors import (
     BAD_REQUEST,
     CHANNEL_LIMIT,
@@ -29,6 +30,7 @@ from hub.errors import (
     HubError,
 )
 from hub.fanout import info_message, publication_message
+from hub.fanout.encoding import push_publication
 from hub.model import HistoryFilter, Position
 from hub.protocol import is_json
 from hub.protocol import messages as m
@@ -94,7 +96,8 @@ async def _connect(connection: Connection, command_id: int, request: m.ConnectRe
         connection.sdk_name = request.name
         connection.sdk_version = request.version
         connection.connected_at_ms = int(services.wall_s() * 1000)
-        ready = await _join_all(connection, wanted, request.subs)
+        named = inbox.named_device(bytes(request.data)) if options.inbox else None
+        ready, told = await _join_all(connection, wanted, named, request.subs)
     except DisconnectError:
         raise
     except Exception:
@@ -110,29 +113,54 @@ async def _connect(connection: Connection, command_id: int, request: m.ConnectRe
     if not connection.native_ping:
         result.ping = max(1, int(options.ping_interval_s))
         result.pong = True
+    if told:
+        result.data = Raw(told)
+    late = inbox.taken_out(ready)
     result.subs = {each.membership.channel: each.result for each in ready}
     connection.opened()
     connection.lifetime.expire_at(credentials.expire_at_s)
     connection.send(Reply(id=command_id, connect=result))
+    await _go_live(connection, ready, late)
+
+
+async def _go_live(
+    connection: Connection, ready: list[joining.Joining], late: list[m.PublicationMessage]
+) -> None:
+    """After the reply, which ``late`` publications of the inbox were too many for."""
+    for publication in late:
+        connection.send(push_publication(ready[-1].membership.channel, publication))
     for each in ready:
         joining.go_live(connection, each)
         watch_expiry(connection, each.membership)
+    if connection.device_session is not None:
+        connection.device_session.go_live(ready[-1])
     for each in ready:
         await joining.announce(connection, each.membership)
 
 
 async def _join_all(
-    connection: Connection, wanted: dict[str, Terms], resumed: dict[str, m.SubscribeRequest]
-) -> list[joining.Joining]:
+    connection: Connection,
+    wanted: dict[str, Terms],
+    named: tuple[str, DeviceState] | None,
+    resumed: dict[str, m.SubscribeRequest],
+) -> tuple[list[joining.Joining], bytes]:
+    """All server-side channels, the inbox last, and the data of the reply."""
     ready: list[joining.Joining] = []
+    told = b""
     try:
         for channel, terms in wanted.items():
             ready.append(await joining.join(connection, channel, terms, _resume(resumed.get(channel))))
+        if connection.services.options.inbox and connection.user:
+            joined, told = await inbox.join(connection, named, resumed)
+            ready.append(joined)
+        elif named is not None:
+            told = inbox.no_inbox_data(named[0])
     except BaseException:
+        connection.drop_device(None)
         for each in ready:
             await joining.leave(connection, each.membership)
         raise
-    return ready
+    return ready, told
 
 
 def _resume(request: m.SubscribeRequest | None) -> Wish:

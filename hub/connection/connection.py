@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from hub.connection import commands, joining, server_side
+from hub.connection.device import WithDevice
 from hub.connection.lifetime import Lifetime
 from hub.connection.link import Link, Upgrade
 from hub.connection.membership import Membership
@@ -34,6 +35,7 @@ from hub.errors import (
     UnsubscribeCode,
 )
 from hub.fanout import Outbox, ServerSubscription
+from hub.protocol import NATIVE_PING_FRAME
 from hub.protocol.codec import InvalidJSONPayload, MalformedFrame
 from hub.protocol.messages import Command, Error, Reply
 from hub.session import Close, Ignore, Pong, Refuse, Serve, Session, State
@@ -47,7 +49,7 @@ Work: TypeAlias = "Command | server_side.ServerWork"
 """A client's command, or something the server side wants done in its turn."""
 
 
-class Connection:
+class Connection(WithDevice):
     """Between one transport link and the node; what the link, the feeds and the registry each see of it."""
 
     __slots__ = (
@@ -89,6 +91,7 @@ class Connection:
         self.connected_at_ms = 0
         self.sdk_name = ""
         self.sdk_version = ""
+        self.device_session = None
         self._link = link
         self._pending: list[Work] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -120,8 +123,9 @@ class Connection:
 
     def on_pong(self) -> None:
         """A WebSocket pong arrived, which answers a native ping."""
-        if self.native_ping:
-            self.session.awaits_pong = False
+        if self.native_ping and self.session.awaits_pong:
+            self.session.ponged()
+            self._on_ponged()
 
     def on_writable(self, writable: bool) -> None:
         """The socket is full, or has room again."""
@@ -233,6 +237,12 @@ class Connection:
             self.refuse(decision.id, decision.error)
         elif isinstance(decision, Close):
             self.disconnect(decision.disconnect)
+        elif decision is Pong.PONG:
+            self._on_ponged()
+
+    def _on_ponged(self) -> None:
+        if self.device_session is not None:
+            self.device_session.on_pong()
 
     # Out.
 
@@ -277,16 +287,10 @@ class Connection:
             self._pending[:] = [work for work in self._pending if not isinstance(work, Command)]
         self.lifetime.turned_away()
 
-    def ping(self) -> bool:
-        """Ask the client for a sign of life; False when it still owes the last one."""
-        if not self.session.pinged():
-            return False
-        if self.native_ping:
-            self.outbox.flush()
-            self._link.ping()
-        else:
-            self.outbox.put(self.encoding.ping_frame)
-        return True
+    def ping(self) -> None:
+        """Ask the client for a sign of life, behind all that was said before, unless it still owes one."""
+        if self.session.pinged():
+            self.outbox.put(NATIVE_PING_FRAME if self.native_ping else self.encoding.ping_frame)
 
     # The end.
 
@@ -311,6 +315,7 @@ class Connection:
         memberships = [m for m in session.subscriptions.values() if isinstance(m, Membership)]
         for membership in memberships:
             joining.detach(self, membership)
+        self.drop_device(None if why is CONNECTION_CLOSED else why, self._link.said_goodbye)
         if self._task is not None or any(m.keeps_presence or m.emits_join_leave for m in memberships):
             self.services.node.run_detached(self._farewell(memberships, self._task))
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from hub.channels import ChannelOptions
 from hub.connection.membership import Membership, Terms, Wish, whole_ttl_s
 from hub.errors import (
     ALREADY_SUBSCRIBED,
@@ -79,7 +78,7 @@ async def join(connection: Connection, channel: str, terms: Terms, wish: Wish) -
         top = await node.listening.attach(channel, membership)
         if membership.keeps_presence:
             await node.engine.presence.add(channel, info_of(connection, membership))
-        recovered = await _read(connection, membership, terms.options, wish, top)
+        recovered = await _read(connection, membership, terms, wish, top)
         if recovered is not None and wish.reject_unrecovered and not recovered.complete:
             raise HubError(UNRECOVERABLE_POSITION)
     except BaseException:
@@ -98,7 +97,7 @@ async def join(connection: Connection, channel: str, terms: Terms, wish: Wish) -
 async def _read(
     connection: Connection,
     membership: Membership,
-    options: ChannelOptions,
+    terms: Terms,
     wish: Wish,
     top: Position | None,
 ) -> Recovered | None:
@@ -109,7 +108,8 @@ async def _read(
     if not membership.positioned:
         return None
     broker = connection.services.node.engine.broker
-    limit = connection.services.options.recovery_max_publications
+    options = terms.options
+    limit = terms.max_recovered or connection.services.options.recovery_max_publications
     cursor = wish.cursor if membership.recoverable else None
     if membership.recoverable and options.recovery_mode == "cache":
         page = await broker.history(membership.channel, WANTED_FOR_CACHE, options.history)
@@ -118,7 +118,7 @@ async def _read(
         recovered = recover(cursor, HistoryPage((), top), limit)
     else:
         page = await broker.history(membership.channel, wanted_for_stream(cursor, limit), options.history)
-        recovered = recover(cursor, page, limit)
+        recovered = recover(cursor, page, limit, terms.max_recovered_bytes)
     if cursor is not None:
         connection.services.metrics.recovery_finished(recovered.complete)
     return recovered

@@ -88,16 +88,16 @@ class Lifetime:
         connection = self._connection
         if connection is None:
             return
-        if connection.ping():
-            self._next_phase(connection.services.options.pong_timeout_s, self._on_pong_due)
-        else:
-            connection.disconnect(NO_PONG)
+        # One may be outstanding that asked for proof of receipt: its pong is a sign of life as well.
+        connection.session.answered = False
+        connection.ping()
+        self._next_phase(connection.services.options.pong_timeout_s, self._on_pong_due)
 
     def _on_pong_due(self) -> None:
         connection = self._connection
         if connection is None:
             return
-        if connection.session.awaits_pong:
+        if not connection.session.answered:
             connection.disconnect(NO_PONG)
             return
         options = connection.services.options

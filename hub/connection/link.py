@@ -26,12 +26,13 @@ class Upgrade(Struct, frozen=True, gc=False):
 class Link(Protocol):
     """The transport as a connection sees it."""
 
-    def write(self, data: bytes) -> None:
-        """Hand complete WebSocket frames to the socket. Never waits; see ``Connection.on_writable``."""
+    @property
+    def said_goodbye(self) -> bool:
+        """Whether the peer sent a close frame: it left on purpose."""
         ...
 
-    def ping(self) -> None:
-        """Send a WebSocket ping frame; its pong arrives at ``Connection.on_pong``."""
+    def write(self, data: bytes) -> None:
+        """Hand complete WebSocket frames to the socket. Never waits; see ``Connection.on_writable``."""
         ...
 
     def close(self, code: int, reason: str) -> None:

@@ -21,6 +21,9 @@ class Terms(Struct, frozen=True, gc=False):
     data: bytes | None = None
     expire_at_s: int | None = None
     may_see_presence: bool = False
+    max_recovered: int | None = None
+    """Publications that one resume may bring; None for what the options of connections say."""
+    max_recovered_bytes: int | None = None
 
 
 class Wish(Struct, frozen=True, gc=False):

@@ -80,7 +80,7 @@ async def subscribe(connection: Connection, wanted: ServerSubscription) -> None:
     async def work() -> None:
         if wanted.channel in connection.session.subscriptions:
             return
-        if connection.subscription_count >= connection.services.options.max_channels:
+        if connection.subscription_count >= connection.session.max_channels:
             raise DisconnectError(CHANNEL_LIMIT)
         wish = Wish(cursor=wanted.recover_since)
         ready = await joining.join(connection, wanted.channel, terms, wish)

@@ -49,6 +49,10 @@ class ConnectionOptions:
     pong_timeout_s: float = 8.0
     connection_expire_grace_s: float = 25.0
     subscription_expire_grace_s: float = 25.0
+    inbox: bool = False
+    """Attach every user to their inbox, and serve the devices that clients name."""
+    background_counts: bool = False
+    """Take the pong of an app in the background for proof that its user was told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,16 @@ An implementation is named in the composition root only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from hub.engine.broker import Broker, BrokerEvents
 from hub.engine.control import Answer, Control, ControlHandler, Request
+from hub.engine.devices import Devices
+from hub.engine.jobs import Jobs
+from hub.engine.lanes import Lanes
+from hub.engine.ledger import Ledger
 from hub.engine.presence import Presence
 
 
@@ -46,6 +51,13 @@ class EngineLifecycle(Protocol):
         """
         ...
 
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """Call back whenever this node had counted as gone, or everything was lost, and it is back.
+
+        Said before :meth:`start`. What the node told of its devices may then be forgotten.
+        """
+        ...
+
     async def stop(self) -> None:
         """Close it. Called once, after every port was stopped."""
         ...
@@ -61,6 +73,10 @@ class Engine:
     presence: Presence
     control: Control
     health: EngineHealth
+    ledger: Ledger = None  # type: ignore[assignment]
+    devices: Devices = None  # type: ignore[assignment]
+    jobs: Jobs = None  # type: ignore[assignment]
+    lanes: Lanes = None  # type: ignore[assignment]
 
 
 __all__ = [
@@ -69,9 +85,13 @@ __all__ = [
     "BrokerEvents",
     "Control",
     "ControlHandler",
+    "Devices",
     "Engine",
     "EngineHealth",
     "EngineLifecycle",
+    "Jobs",
+    "Lanes",
+    "Ledger",
     "Presence",
     "Request",
 ]

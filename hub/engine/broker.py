@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from hub.engine.jobs import NewNotice
 from hub.model import (
     ClientInfo,
     HistoryFilter,
@@ -76,8 +77,12 @@ class Broker(Protocol):
         idempotency_ttl_s: int = 300,
         version: int = 0,
         version_epoch: str = "",
+        job: NewNotice | None = None,
     ) -> PublishResult:
         """Append (where the policy keeps anything) and fan out, as one step.
+
+        A ``job`` is queued in the same step, unless nothing is published; with too many jobs
+        waiting, nothing is published and ``HubError`` 1012 is raised.
 
         The engine fills offset and time of the publication. A known ``idempotency_key``,
         or a ``version`` that is not greater than the last one of the same

@@ -9,7 +9,7 @@ from hub.fanout.encoding import (
     info_message,
     publication_message,
 )
-from hub.fanout.feed import Feed, Reader, Subscriber
+from hub.fanout.feed import Feed, Reader, Subscriber, Watcher
 from hub.fanout.outbox import FrameSink, Outbox, Turn
 from hub.fanout.patches import PatchCache
 from hub.fanout.registry import LiveConnection, Registry, ServerSubscription
@@ -26,6 +26,7 @@ __all__ = [
     "ServerSubscription",
     "Subscriber",
     "Turn",
+    "Watcher",
     "delta_chain",
     "info_message",
     "publication_message",

@@ -47,6 +47,19 @@ class Reader(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Who wants to know what was put into the outbox of one subscriber."""
+
+    @property
+    def watched(self) -> Subscriber | None:
+        """The subscriber."""
+        ...
+
+    def on_given(self, publication: Publication) -> None:
+        """It was given this one, unless it had read it before it went live."""
+        ...
+
+
 class _Mode(Enum):
     __hash__ = object.__hash__  # by its name, as enums do it, takes a call each time a group is looked up
 
@@ -94,6 +107,7 @@ class Feed:
         "_groups",
         "_last",
         "_patches",
+        "_watchers",
         "channel",
         "join_leave_count",
         "listening",
@@ -114,6 +128,7 @@ class Feed:
         self._gathering: set[Subscriber] = set()
         self._ahead: dict[Subscriber, Publication | None] = {}
         self._groups: dict[tuple[Encoding, _Mode], _Group] = {}
+        self._watchers: tuple[Watcher, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -155,6 +170,10 @@ class Feed:
         else:
             self._enter(subscriber, base)
 
+    def watch(self, watcher: Watcher) -> None:
+        """Tell ``watcher`` what its subscriber, which is live, is given, until that is removed."""
+        self._watchers = (*self._watchers, watcher)
+
     def _enter(self, subscriber: Subscriber, base: Publication | None) -> None:
         mode = _Mode.PLAIN
         if subscriber.delta:
@@ -172,6 +191,8 @@ class Feed:
 
     def remove(self, subscriber: Subscriber) -> None:
         """Send the subscriber nothing more. Unknown ones are ignored."""
+        if self._watchers:
+            self._watchers = tuple(each for each in self._watchers if each.watched is not subscriber)
         if subscriber in self._gathering:
             self._gathering.discard(subscriber)
         elif subscriber in self._ahead:
@@ -210,6 +231,8 @@ class Feed:
             self._promote(group)
         if self._ahead:
             self._admit_those_reached(publication)
+        for watcher in self._watchers:
+            watcher.on_given(publication)
         return delivered
 
     def _admit_those_reached(self, publication: Publication) -> None:

@@ -66,6 +66,14 @@ class LiveConnection(Protocol):
         """Move its expiry, or end it as expired."""
         ...
 
+    async def hello_again(self) -> None:
+        """Tell the ledger once more of the device behind it, if there is one.
+
+        Raises:
+            EngineUnavailable: it is unknown whether that was noted.
+        """
+        ...
+
     def describe(self) -> Mapping[str, Any]:
         """What operators may know of it, as JSON-ready values."""
         ...
@@ -77,6 +85,7 @@ class Registry:
     def __init__(self) -> None:
         self._by_client: dict[str, LiveConnection] = {}
         self._by_user: dict[str, dict[str, LiveConnection]] = {}
+        self._arriving: dict[str, LiveConnection] = {}
 
     def __len__(self) -> int:
         return len(self._by_client)
@@ -89,13 +98,23 @@ class Registry:
         """Distinct user ids; all anonymous clients are one."""
         return len(self._by_user)
 
+    def expect(self, connection: LiveConnection) -> None:
+        """Have :meth:`by_client` find a connection before it is counted in. Until then, or :meth:`remove`."""
+        self._arriving[connection.client] = connection
+
+    def by_client(self, client: str) -> LiveConnection | None:
+        """The connection with this client id, also one that is only expected."""
+        return self._by_client.get(client) or self._arriving.get(client)
+
     def add(self, connection: LiveConnection) -> None:
         """Count a connected client in."""
+        self._arriving.pop(connection.client, None)
         self._by_client[connection.client] = connection
         self._by_user.setdefault(connection.user, {})[connection.client] = connection
 
     def remove(self, connection: LiveConnection) -> None:
         """Count it out; unknown ones are ignored."""
+        self._arriving.pop(connection.client, None)
         if self._by_client.pop(connection.client, None) is None:
             return
         of_user = self._by_user[connection.user]

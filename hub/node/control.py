@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from hub.engine import Answer, Request
-from hub.errors import Disconnect, ErrorCode, HubError, UnsubscribeCode
+from hub.errors import REPLACED, Disconnect, ErrorCode, HubError, UnsubscribeCode
 from hub.fanout import Registry, ServerSubscription
 from hub.model import Position
 from hub.node.listening import Listening
@@ -70,6 +70,11 @@ def disconnect_request(user: str, client: str, whitelist: Sequence[str], why: Di
     }
 
 
+def replace_request(node: str, user: str, client: str) -> Request:
+    """Ask one node to end the former connection of a device."""
+    return {"do": "replace", "node": node, "user": user, "client": client}
+
+
 def refresh_request(
     user: str, client: str, expired: bool, expire_at_s: int | None, info: bytes | None
 ) -> Request:
@@ -106,8 +111,13 @@ class LocalControl:
     """Does on this node what any node asked for."""
 
     def __init__(
-        self, registry: Registry, listening: Listening, describe_node: Callable[[], Mapping[str, Any]]
+        self,
+        node: str,
+        registry: Registry,
+        listening: Listening,
+        describe_node: Callable[[], Mapping[str, Any]],
     ) -> None:
+        self._node = node
         self._registry = registry
         self._listening = listening
         self._describe_node = describe_node
@@ -122,9 +132,9 @@ class LocalControl:
                 for connection in self._registry.matching(request["user"], request["client"]):
                     await connection.unsubscribe_by_server(request["channel"], why)
             case "disconnect":
-                for connection in self._registry.matching(request["user"], request["client"]):
-                    if connection.client not in request["whitelist"]:
-                        connection.disconnect(Disconnect(request["code"], request["reason"]))
+                self._disconnect(request)
+            case "replace":
+                self._replace(request)
             case "refresh":
                 for connection in self._registry.matching(request["user"], request["client"]):
                     connection.refresh_by_server(
@@ -141,6 +151,21 @@ class LocalControl:
                 # A newer node may ask for what this one does not know yet.
                 log.warning("unknown control request %r ignored", unknown)
         return {}
+
+    def _disconnect(self, request: Request) -> None:
+        for connection in self._registry.matching(request["user"], request["client"]):
+            if connection.client not in request["whitelist"]:
+                connection.disconnect(Disconnect(request["code"], request["reason"]))
+
+    def _replace(self, request: Request) -> None:
+        if request["node"] == self._node:
+            self.replace(request["user"], request["client"])
+
+    def replace(self, user: str, client: str) -> None:
+        """End a connection here whose device has a newer one."""
+        connection = self._registry.by_client(client)
+        if connection is not None and connection.user == user:
+            connection.disconnect(REPLACED)
 
     async def _subscribe(self, request: Request) -> Answer:
         since = request["since"]

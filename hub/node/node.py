@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from typing import Any
 
 from hub.channels import ChannelName, ChannelOptions, ChannelRules, Override
 from hub.engine import Engine
+from hub.engine.jobs import NewNotice
 from hub.errors import (
     BAD_REQUEST,
     FORCE_DISCONNECT,
@@ -22,9 +24,10 @@ from hub.errors import (
     UNRECOVERABLE_POSITION,
     UNSUBSCRIBED_BY_SERVER,
     Disconnect,
+    EngineUnavailable,
     HubError,
 )
-from hub.fanout import Registry, ServerSubscription
+from hub.fanout import LiveConnection, Registry, ServerSubscription
 from hub.metrics import Metrics
 from hub.model import (
     NO_HISTORY,
@@ -41,9 +44,15 @@ from hub.model import (
 from hub.node import control
 from hub.node.healing import HealingOptions
 from hub.node.listening import Listening
+from hub.node.proofs import Proofs
+
+log = logging.getLogger(__name__)
 
 ASK_TIMEOUT_S = 3.0
 """How long the other nodes may take to answer before the answer goes on without them."""
+
+_HELLOS_AT_ONCE = 500
+_HELLO_AGAIN_AFTER_S = 1.0
 
 
 class Node:
@@ -67,6 +76,8 @@ class Node:
         self.rules = rules
         self.registry = Registry()
         self.listening = Listening(engine.broker, metrics, self._policy_of, healing)
+        self.proofs = Proofs(engine.ledger)
+        self._local = control.LocalControl(node_id, self.registry, self.listening, self._describe_self)
         self._started_at_s = time.monotonic()
         self._detached: set[asyncio.Task[None]] = set()
 
@@ -77,13 +88,12 @@ class Node:
             EngineUnavailable: when it cannot be reached.
         """
         async with contextlib.AsyncExitStack() as undo:
+            self.engine.lifecycle.on_return(lambda: self.run_detached(self._tell_of_devices()))
             await self.engine.lifecycle.start()
             undo.push_async_callback(self.engine.lifecycle.stop)
             await self.engine.broker.start(self.listening)
             undo.push_async_callback(self.engine.broker.stop)
-            await self.engine.control.start(
-                control.LocalControl(self.registry, self.listening, self._describe_self)
-            )
+            await self.engine.control.start(self._local)
             undo.push_async_callback(self.engine.control.stop)
             await self.listening.start()
             undo.pop_all()
@@ -95,6 +105,7 @@ class Node:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self.proofs.stop(deadline_s)
         await self.listening.stop()
         await self.engine.control.stop()
         await self.engine.broker.stop()
@@ -109,6 +120,39 @@ class Node:
         self._detached.add(task)
         task.add_done_callback(self._detached.discard)
 
+    async def _tell_of_devices(self) -> None:
+        """This node had counted as gone: tell the ledger again of every device that is connected here."""
+        untold = list(self.registry)
+        while untold:
+            again: list[LiveConnection] = []
+            for first in range(0, len(untold), _HELLOS_AT_ONCE):
+                some = untold[first : first + _HELLOS_AT_ONCE]
+                outcomes = await asyncio.gather(
+                    *(each.hello_again() for each in some), return_exceptions=True
+                )
+                for each, outcome in zip(some, outcomes, strict=True):
+                    if isinstance(outcome, EngineUnavailable):
+                        again.append(each)
+                    elif isinstance(outcome, Exception):
+                        log.error("a device could not be told of again", exc_info=outcome)
+            untold = again
+            if untold:
+                await asyncio.sleep(_HELLO_AGAIN_AFTER_S)
+
+    def replace(self, user: str, node: str, client: str) -> None:
+        """End the former connection of a device, on whichever node it is. Never waits."""
+        if node == self.id:
+            self._local.replace(user, client)
+        else:
+            self.run_detached(self._replace_elsewhere(user, node, client))
+
+    async def _replace_elsewhere(self, user: str, node: str, client: str) -> None:
+        try:
+            await self._ask(control.replace_request(node, user, client))
+        except HubError:
+            # It proves nothing any more, whether it lives on or not: the ledger knows the newer one.
+            log.debug("a former connection could not be ended")
+
     async def publish(
         self,
         channel: str,
@@ -121,11 +165,13 @@ class Node:
         delta: bool = False,
         version: int = 0,
         version_epoch: str = "",
+        job: NewNotice | None = None,
     ) -> PublishResult:
         """Publish to everybody who listens to ``channel``, on any node.
 
         Raises:
-            HubError: 102 or 107 for the name, 1014 for a channel of the hub's own.
+            HubError: 102 or 107 for the name, 1014 for a channel of the hub's own, 1012 for a
+                ``job`` that finds too many waiting.
             EngineUnavailable: whether it was published is unknown; the same
                 ``idempotency_key`` may be sent again.
         """
@@ -138,6 +184,7 @@ class Node:
             idempotency_key=idempotency_key,
             version=version,
             version_epoch=version_epoch,
+            job=job,
         )
 
     async def history(self, channel: str, wanted: HistoryFilter) -> HistoryPage:

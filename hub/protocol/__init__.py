@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from hub.protocol.codec import Codec, InvalidJSONPayload, MalformedFrame
 from hub.protocol.fossil import apply_delta, create_delta
-from hub.protocol.framing import deflate_message, server_frame
+from hub.protocol.framing import NATIVE_PING_FRAME, deflate_message, server_frame
 from hub.protocol.json_codec import JSONCodec, is_json
 from hub.protocol.messages import NO_DATA, Command, Reply, Request, request_of
 from hub.protocol.protobuf_codec import ProtobufCodec
 
 __all__ = [
+    "NATIVE_PING_FRAME",
     "NO_DATA",
     "Codec",
     "Command",

@@ -14,6 +14,9 @@ _LENGTH_IN_16_BITS = 126
 _LENGTH_IN_64_BITS = 127
 _FLUSH_TAIL = b"\x00\x00\xff\xff"
 
+NATIVE_PING_FRAME = b"\x89\x00"
+"""A WebSocket ping, for clients that asked for these instead of the protocol's own."""
+
 
 def server_frame(payload: bytes, opcode: int, compressed: bool = False) -> bytes:
     """One final frame with ``payload``; ``compressed`` when :func:`deflate_message` made it (RFC 7692)."""

@@ -88,12 +88,14 @@ class Session:
     which channels are there.
     """
 
-    __slots__ = ("_max_channels", "awaits_pong", "state", "subscriptions")
+    __slots__ = ("answered", "awaits_pong", "max_channels", "state", "subscriptions")
 
     def __init__(self, max_channels: int) -> None:
-        self._max_channels = max_channels
+        self.max_channels = max_channels
         self.state = State.NEW
         self.awaits_pong = False
+        self.answered = False
+        """Whether any pong came since this was last set to False; see ``Lifetime``."""
         self.subscriptions: dict[str, object] = {}
 
     def decide(self, command: Command) -> Decision:
@@ -135,7 +137,7 @@ class Session:
     def _decide_pong(self) -> Decision:
         if not self.awaits_pong:
             return Close(BAD_FRAME)
-        self.awaits_pong = False
+        self.ponged()
         return Pong.PONG
 
     def _decide_subscribe(self, command_id: int, request: m.SubscribeRequest) -> Decision:
@@ -145,7 +147,7 @@ class Session:
             return Refuse(command_id, BAD_REQUEST)
         if request.channel in self.subscriptions:
             return Refuse(command_id, ALREADY_SUBSCRIBED)
-        if len(self.subscriptions) >= self._max_channels:
+        if len(self.subscriptions) >= self.max_channels:
             return Refuse(command_id, LIMIT_EXCEEDED)
         return Serve(command_id, request)
 
@@ -173,6 +175,11 @@ class Session:
             return False
         self.awaits_pong = True
         return True
+
+    def ponged(self) -> None:
+        """A pong came, whichever ping it answers: there is never more than one outstanding."""
+        self.awaits_pong = False
+        self.answered = True
 
     def closed(self) -> None:
         """The connection is over."""

@@ -55,11 +55,14 @@ WANTED_FOR_CACHE = HistoryFilter(limit=1, reverse=True)
 """Cache recovery looks at the newest publication only."""
 
 
-def recover(cursor: Position | None, page: HistoryPage, max_publications: int) -> Recovered:
+def recover(
+    cursor: Position | None, page: HistoryPage, max_publications: int, max_bytes: int | None = None
+) -> Recovered:
     """Stream recovery: everything after ``cursor``, without a gap, or the top and ``complete`` False.
 
     An empty epoch in the cursor matches every stream. Incomplete are: another epoch, a
-    cursor beyond the top, publications no longer kept, and more than ``max_publications``.
+    cursor beyond the top, publications no longer kept, and more than ``max_publications`` or
+    ``max_bytes`` of payload.
     """
     top = page.top
     if cursor is None:
@@ -72,6 +75,8 @@ def recover(cursor: Position | None, page: HistoryPage, max_publications: int) -
         return unrecovered
     found = page.publications
     if len(found) != missing or any(p.offset != cursor.offset + n for n, p in enumerate(found, 1)):
+        return unrecovered
+    if max_bytes is not None and sum(len(p.data) for p in found) > max_bytes:
         return unrecovered
     # The cursor, not the top: an SDK sets its own to this and then moves on with each publication.
     return Recovered(complete=True, position=Position(cursor.offset, top.epoch), publications=found)

@@ -29,8 +29,6 @@ _MAX_REASON_BYTES = 123
 _SLICE_BYTES = 16_384
 """How much is parsed at once: bounds the frames that exist before the connection can say stop."""
 
-_PING = b"\x89\x00"
-
 
 class _Phase(enum.Enum):
     OPENING = 1
@@ -128,16 +126,17 @@ class WebSocketLink(asyncio.Protocol):
 
     # What the connection asks for.
 
+    @property
+    def said_goodbye(self) -> bool:
+        """Whether the peer sent a close frame."""
+        return self._wire.close_rcvd is not None
+
     def write(self, data: bytes) -> None:
         """Send complete frames; dropped once the connection is closing."""
         if self._phase is _OPEN:
             self._transport.write(data)
         elif self._phase is _OPENING:
             self._wire.writes.append(data)
-
-    def ping(self) -> None:
-        """Send a ping frame without payload."""
-        self.write(_PING)
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame and nothing after it; ends within the close timeout. Idempotent."""

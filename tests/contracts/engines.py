@@ -35,13 +35,13 @@ Factory: TypeAlias = Callable[[pytest.FixtureRequest], AbstractAsyncContextManag
 @contextlib.asynccontextmanager
 async def memory_world() -> AsyncIterator[World]:
     """The embedded engine, by a clock that the test moves."""
-    now_s = 1000.0
+    started_s, now_s = time.time(), 1000.0
 
     async def advance(seconds: float) -> None:
         nonlocal now_s
         now_s += seconds
 
-    engine = memory_engine(clock_s=lambda: now_s, wall_s=time.time)
+    engine = memory_engine(clock_s=lambda: now_s, wall_s=lambda: started_s + now_s)
     await engine.lifecycle.start()
     yield World(engine, advance)
     await engine.lifecycle.stop()
@@ -70,3 +70,6 @@ ENGINES: Mapping[str, Factory] = {
     "redis cluster": lambda request: redis_world(empty_redis("cluster", request)),
 }
 """Each engine in turn."""
+
+LEDGER_ENGINES = ("memory",)
+"""Those of them that keep a ledger, devices, jobs and lanes."""

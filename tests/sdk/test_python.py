@@ -6,6 +6,7 @@ import pytest
 
 from tests.sdk.scenarios.clocks import ClockScenarios
 from tests.sdk.scenarios.connecting import ConnectingScenarios
+from tests.sdk.scenarios.inbox import InboxScenarios
 from tests.sdk.scenarios.recovery import RecoveryScenarios
 from tests.sdk.scenarios.restart import RestartScenarios
 from tests.sdk.scenarios.server_side import ServerSideScenarios
@@ -48,4 +49,8 @@ class TestClock(ClockScenarios):
 
 
 class TestRestart(RestartScenarios):
+    """See the scenarios."""
+
+
+class TestInbox(InboxScenarios):
     """See the scenarios."""

@@ -41,6 +41,8 @@ BASE: dict[str, Any] = {
     "auth.secret": SECRET,
     "api.keys": [{"name": "tests", "key": API_KEY, "scopes": ["admin"]}],
     "channels.without_namespace": OPEN_CHANNEL,
+    # Tests of channels count the channels of a connection; those of the inbox turn it on.
+    "inbox.enabled": False,
 }
 
 

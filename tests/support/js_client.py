@@ -114,6 +114,7 @@ class JsDriver:
             codec=options.codec,
             token=options.token,
             asks_token=options.get_token is not None,
+            data=options.data,
             max_server_ping_delay_ms=options.max_server_ping_delay_s * 1000,
             min_reconnect_delay_ms=_MIN_DELAY_MS,
             max_reconnect_delay_ms=_MAX_DELAY_MS,

@@ -40,6 +40,7 @@ class PythonClient:
             events=_ClientEvents(self),
             token=options.token,
             get_token=_asked(options.get_token),
+            data=None if options.data is None else self.encoded(options.data),
             use_protobuf=self._binary,
             timeout=TIMEOUT_S,
             max_server_ping_delay=options.max_server_ping_delay_s,

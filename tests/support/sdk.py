@@ -98,13 +98,17 @@ class EventLog:
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """How an SDK client is made. ``get_token`` is what the application would fetch from its backend."""
+    """How an SDK client is made. ``get_token`` is what the application would fetch from its backend.
+
+    ``data`` goes with the connect command; None sends none.
+    """
 
     url: str
     codec: str
     token: str = ""
     get_token: GetToken | None = None
     max_server_ping_delay_s: float = 10.0
+    data: object = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,15 @@ class WireClient:
         assert reply.get("id") == command["id"], reply
         return reply
 
+    async def ask_past_pushes(self, **request: Any) -> Json:
+        """Send one command; its reply, whatever pushes come before it."""
+        command = self.command(**request)
+        self.send(command)
+        while "push" in (reply := await self.next()):
+            pass
+        assert reply.get("id") == command["id"], reply
+        return reply
+
     async def connect(self, user: str = "42", **request: Any) -> Json:
         """Connect as ``user``; the connect result."""
         request.setdefault("token", connection_token(user))

@@ -7,9 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from hub.delivery.inbox import INBOX_POLICY
 from hub.engine.broker import BrokerEvents
+from hub.engine.jobs import NewNotice
+from hub.engine.memory.jobs import MemoryJobs
 from hub.engine.memory.streams import Stream
+from hub.errors import JOB_QUEUE_FULL, HubError
 from hub.model import (
+    NO_HISTORY,
     ClientInfo,
     HistoryFilter,
     HistoryPage,
@@ -31,8 +36,12 @@ class MemoryBroker:
     """
 
     def __init__(
-        self, clock_s: Callable[[], float] = time.monotonic, wall_s: Callable[[], float] = time.time
+        self,
+        clock_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
+        jobs: MemoryJobs | None = None,
     ) -> None:
+        self._jobs = jobs
         self._clock_s = clock_s
         self._wall_s = wall_s
         self._events: BrokerEvents | None = None
@@ -41,6 +50,7 @@ class MemoryBroker:
         self._known: dict[tuple[str, str], tuple[float, PublishResult]] = {}
         self._versions: dict[tuple[str, str], tuple[float, int]] = {}
         self._sweeper: asyncio.Task[None] | None = None
+        self._also_swept: list[Callable[[], None]] = []
 
     async def start(self, events: BrokerEvents) -> None:
         self._events = events
@@ -69,6 +79,7 @@ class MemoryBroker:
         idempotency_ttl_s: int = 300,
         version: int = 0,
         version_epoch: str = "",
+        job: NewNotice | None = None,
     ) -> PublishResult:
         # No await below: the whole publish is one step, as the Redis script is.
         now_s = self._clock_s()
@@ -76,17 +87,58 @@ class MemoryBroker:
             known = self._known.get((channel, idempotency_key))
             if known is not None and now_s < known[0]:
                 return PublishResult(known[1].position, duplicate=True)
-        if version and not self._is_newer(channel, version, version_epoch, policy, now_s):
+        if version and not self._is_newer(channel, version, version_epoch, now_s):
             top = self._stream(channel, policy, now_s).top if policy.keeps else None
             return PublishResult(top, duplicate=True)
+        if job is not None and (self._jobs is None or self._jobs.open_now(job) == "full"):
+            raise HubError(JOB_QUEUE_FULL)
+        if version:
+            self._versions[channel, version_epoch] = (now_s + policy.meta_ttl_s, version)
         result = self._append(channel, publication, policy, now_s)
         if idempotency_key:
             self._known[channel, idempotency_key] = (now_s + idempotency_ttl_s, result)
         return result
 
+    # for the ledger, whose events are one step with what they do to the inbox
+
+    def inbox_stream(self, channel: str, *, keep_unused: bool) -> Stream:
+        """The stream of an inbox, without what has become too old."""
+        now_s = self._clock_s()
+        stream = self._stream(channel, INBOX_POLICY, now_s)
+        stream.touch(INBOX_POLICY, now_s, keep_unused=keep_unused)
+        stream.expire(now_s)
+        return stream
+
+    def append(self, channel: str, data: bytes, policy: HistoryPolicy) -> Publication:
+        """Publish at once; what was published, as it is kept."""
+        return self._stamp_and_tell(channel, Publication(data), policy, self._clock_s())[0]
+
+    def replace(self, channel: str, offset: int, data: bytes) -> None:
+        """Give what is kept at ``offset`` another payload. Nobody is told."""
+        stream = self._streams.get(channel)
+        if stream is not None:
+            stream.replace(offset, data)
+
+    def tell(self, channel: str, data: bytes) -> None:
+        """Publish without keeping."""
+        self._stamp_and_tell(channel, Publication(data), NO_HISTORY, self._clock_s())
+
+    def forget(self, channel: str) -> None:
+        """Drop the stream with its position."""
+        self._streams.pop(channel, None)
+
+    def on_sweep(self, sweep: Callable[[], None]) -> None:
+        """Call ``sweep`` whenever things whose time is over are freed."""
+        self._also_swept.append(sweep)
+
     def _append(
         self, channel: str, publication: Publication, policy: HistoryPolicy, now_s: float
     ) -> PublishResult:
+        return PublishResult(self._stamp_and_tell(channel, publication, policy, now_s)[1])
+
+    def _stamp_and_tell(
+        self, channel: str, publication: Publication, policy: HistoryPolicy, now_s: float
+    ) -> tuple[Publication, Position | None]:
         position: Position | None = None
         if policy.keeps:
             stream = self._stream(channel, policy, now_s)
@@ -97,17 +149,11 @@ class MemoryBroker:
             stamped = replace(publication, offset=0, time_ms=int(self._wall_s() * 1000))
         if self._events is not None and channel in self._listened:
             self._events.on_publication(channel, stamped, position)
-        return PublishResult(position)
+        return stamped, position
 
-    def _is_newer(
-        self, channel: str, version: int, version_epoch: str, policy: HistoryPolicy, now_s: float
-    ) -> bool:
-        key = (channel, version_epoch)
-        known = self._versions.get(key)
-        if known is not None and now_s < known[0] and version <= known[1]:
-            return False
-        self._versions[key] = (now_s + policy.meta_ttl_s, version)
-        return True
+    def _is_newer(self, channel: str, version: int, version_epoch: str, now_s: float) -> bool:
+        known = self._versions.get((channel, version_epoch))
+        return known is None or now_s >= known[0] or version > known[1]
 
     def _stream(self, channel: str, policy: HistoryPolicy, now_s: float) -> Stream:
         stream = self._streams.get(channel)
@@ -153,3 +199,5 @@ class MemoryBroker:
             del self._known[key]
         for key in [key for key, (until_s, _) in self._versions.items() if now_s >= until_s]:
             del self._versions[key]
+        for sweep in self._also_swept:
+            sweep()

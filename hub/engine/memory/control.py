@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from hub.engine.control import Answer, ControlHandler, Request
 from hub.errors import EngineUnavailable
@@ -60,6 +61,9 @@ class MemoryLifecycle:
 
     async def start(self) -> None:
         return
+
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """It never happens: this node is the world."""
 
     async def stop(self) -> None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 
 from hub.model import HistoryFilter, HistoryPage, HistoryPolicy, Position, Publication
@@ -34,6 +35,11 @@ class Stream:
         self._items = _NOTHING
         """Until when each is kept, and what, oldest first."""
 
+    @property
+    def oldest_offset(self) -> int:
+        """Offset of the oldest publication kept; one above the top where none is."""
+        return self._items[0][1].offset if self._items else self.top.offset + 1
+
     def append(self, publication: Publication, policy: HistoryPolicy, now_s: float) -> None:
         """Keep ``publication``, which carries the next offset, and let go what the policy no longer keeps."""
         self.expire(now_s)
@@ -45,10 +51,13 @@ class Stream:
             self._items.popleft()
         self.touch(policy, now_s)
 
-    def touch(self, policy: HistoryPolicy, now_s: float) -> None:
-        """Let the position live on for the policy's time; one that nothing was ever published to, shortly."""
+    def touch(self, policy: HistoryPolicy, now_s: float, *, keep_unused: bool = False) -> None:
+        """Let the position live on for the policy's time.
+
+        One that nothing was ever published to lives shortly, unless ``keep_unused``.
+        """
         life_s = max(policy.meta_ttl_s, policy.ttl_s)
-        if not self.top.offset:
+        if not self.top.offset and not keep_unused:
             life_s = min(life_s, UNUSED_LIFE_S)
         self.expires_at_s = max(now_s + life_s, self.expires_at_s)
 
@@ -56,6 +65,13 @@ class Stream:
         """Forget publications whose time is over."""
         while self._items and now_s >= self._items[0][0]:
             self._items.popleft()
+
+    def replace(self, offset: int, data: bytes) -> None:
+        """Give the publication at ``offset`` another payload, where it is still kept."""
+        place = offset - self.oldest_offset
+        if 0 <= place < len(self._items):
+            expire_at_s, publication = self._items[place]
+            self._items[place] = (expire_at_s, replace(publication, data=data))
 
     def clear(self) -> None:
         """Forget all publications; the position stays."""

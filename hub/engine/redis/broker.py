@@ -168,10 +168,11 @@ def _position(answer: list[Any]) -> Position:
 
 
 def _publications(channel: str, entries: list[Any]) -> Iterator[Publication]:
-    for entry_id, (_, entry) in entries:
+    for entry_id, fields in entries:
         offset = int(entry_id.partition(b"-")[0])
         try:
-            yield envelope.decode_entry(entry, offset)
+            # An inbox has further fields behind, which are the ledger's.
+            yield envelope.decode_entry(fields[1], offset)
         except envelope.MalformedMessage as error:
             # Left out, it shows as a jump of offsets; raised, it would close the channel for everybody.
             log.warning("left out entry %d of the stream of %r: %s", offset, channel, error)

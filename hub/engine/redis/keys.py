@@ -9,13 +9,18 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
+from hub.delivery.inbox import INBOX_PREFIX
+
 CONTROL_TAG = "ctl"
 """Tag of what belongs to no channel and no user: nodes, control requests, schema."""
 
 
 def partition_of(key_text: str, partitions: int) -> int:
-    """Partition of a channel (or of a user, where the key is a user's): crc32 of its UTF-8 bytes."""
-    return zlib.crc32(key_text.encode()) % partitions
+    """Partition of a channel or of an inbox' owner: crc32 of its UTF-8 bytes.
+
+    An inbox channel is where its owner is, with everything else of that user.
+    """
+    return zlib.crc32(key_text.removeprefix(INBOX_PREFIX).encode()) % partitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,15 @@ class Keys:
 
     def tag_of(self, key_text: str) -> str:
         """Tag of the partition of ``key_text``, for example ``p12``."""
-        return f"p{zlib.crc32(key_text.encode()) % self.partitions}"
+        return f"p{partition_of(key_text, self.partitions)}"
+
+    def token_tag_of(self, token_hash: str) -> str:
+        """Tag under which it is noted who holds a provider token, for example ``t12``."""
+        return f"t{partition_of(token_hash, self.partitions)}"
+
+    def start(self, tag: str) -> str:
+        """What every key of a partition begins with; scripts of the ledger name their keys from it."""
+        return f"{self.prefix}{{{tag}}}:"
 
     @property
     def partition_tags(self) -> list[str]:
@@ -99,6 +112,59 @@ class Keys:
     def owners(self, tag: str) -> str:
         """Set of the leases that own anything in this partition. Never expires; removed as :meth:`owned`."""
         return f"{self.prefix}{{{tag}}}:owners"
+
+    # users and devices; an owner is a user's id as keys carry it
+
+    def user(self, tag: str, owner: str) -> str:
+        """Hash: devices, read watermark, bounds of what is owed to a user. Expires 400 days after its use."""
+        return f"{self.prefix}{{{tag}}}:user:{owner}"
+
+    def device(self, tag: str, owner: str, device: str) -> str:
+        """Hash: an installed app, what it was sent, proved and is owed. Expires 400 days after its last use.
+
+        No device id holds a colon, so the key can be taken apart from its end.
+        """
+        return f"{self.prefix}{{{tag}}}:device:{owner}:{device}"
+
+    def due(self, tag: str, lane: str) -> str:
+        """Sorted set ``<owner>:<device>`` -> ms when a worker may push what is owed.
+
+        Never expires; goes with its last row, of which each is removed when nothing is owed to it.
+        """
+        return f"{self.prefix}{{{tag}}}:due:{lane}"
+
+    def seen(self, tag: str, owner: str, notification: str) -> str:
+        """String: where a notification went, its body's hash, whether it was withdrawn. Expires after 7 days.
+
+        The length keeps user ``a`` with id ``b:c`` apart from user ``a:b`` with id ``c``.
+        """
+        return f"{self.prefix}{{{tag}}}:seen:{len(owner)}:{owner}:{notification}"
+
+    def trace(self, tag: str, owner: str, notification: str) -> str:
+        """List of marks: what became of a notification. Expires ``trace_ttl`` after the newest."""
+        return f"{self.prefix}{{{tag}}}:trace:{len(owner)}:{owner}:{notification}"
+
+    def dead(self, tag: str, lane: str) -> str:
+        """Stream of dead letters. Expires 7 days after the newest; older ones go with the next."""
+        return f"{self.prefix}{{{tag}}}:dead:{lane}"
+
+    def dead_lanes(self, tag: str) -> str:
+        """Set of the lanes that have dead letters. Expires 7 days after the newest letter."""
+        return f"{self.prefix}{{{tag}}}:dead-lanes"
+
+    def wake(self, tag: str) -> str:
+        """Pub/Sub channel (no key) by which workers hear ``<lane> <ms>``: something is due earlier than was.
+
+        An empty lane (`` 0``) says that a job waits.
+        """
+        return f"{self.prefix}{{{tag}}}:wake"
+
+    def token(self, token_tag: str, token_hash: str) -> str:
+        """Hash ``<owner>:<device>`` -> nonce: the rows that may hold a provider token.
+
+        Expires 400 days after the last registration. More than one only while a phone changes hands.
+        """
+        return f"{self.prefix}{{{token_tag}}}:token:{token_hash}"
 
     # nodes
 

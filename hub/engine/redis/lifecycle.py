@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from hub.engine.redis.commands import Commands
 from hub.engine.redis.janitor import Janitor
 from hub.engine.redis.keys import Keys
 from hub.engine.redis.leases import NodeLeases
+from hub.engine.redis.ledger import RedisLedger
 from hub.engine.redis.link import Link
 from hub.engine.redis.presence import RedisPresence
 from hub.engine.redis.schema import Policy, SchemaMismatch, join_hubs, renew_agreement
@@ -34,6 +36,7 @@ class RedisLifecycle:
         leases: NodeLeases,
         presence: RedisPresence,
         janitor: Janitor,
+        ledger: RedisLedger,
         namespaces: Policy,
         *,
         replace_policy: bool = False,
@@ -44,6 +47,7 @@ class RedisLifecycle:
         self._leases = leases
         self._presence = presence
         self._janitor = janitor
+        self._ledger = ledger
         self._namespaces = namespaces
         self._replace_policy = replace_policy
         self._lease_lost = asyncio.Event()
@@ -63,6 +67,7 @@ class RedisLifecycle:
             await self._commands.start()
             undo.push_async_callback(self._link.stop)
             await self._link.start()
+            undo.push_async_callback(self._ledger.stop)
             held = await join_hubs(
                 self._commands,
                 self._keys,
@@ -80,6 +85,10 @@ class RedisLifecycle:
             undo.push_async_callback(self._stop_agreeing)
             self._agreeing = asyncio.create_task(self._agree_again_forever(), name="schema")
             self._undo = undo.pop_all()
+
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """Call back after a lost lease was replaced; an emptied Redis has lost it as well."""
+        self._leases.on_lost(callback)
 
     async def stop(self) -> None:
         """End in the opposite order. Idempotent."""

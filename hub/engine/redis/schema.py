@@ -108,7 +108,7 @@ async def _claim(
 
 
 async def read_schema(commands: Commands, keys: Keys, partitions: int | None = None) -> Agreement | None:
-    """What the hubs agreed on, for those who publish beside them; None when no hub ever started here.
+    """What the hubs agreed on, for those who work beside them; None when no hub ever started here.
 
     Whoever insists on a number of partitions says so; whoever does not takes that of the hubs.
     Looks at control keys only: ``keys`` may know no partition yet.
@@ -130,7 +130,7 @@ async def read_schema(commands: Commands, keys: Keys, partitions: int | None = N
     differences = _differences_of_keys(SCHEMA, held.partitions if partitions is None else partitions, held)
     if differences:
         raise SchemaMismatch(
-            f"The hubs on this Redis do otherwise than this publisher: {'; '.join(differences)}. "
+            f"The hubs on this Redis do otherwise than this process: {'; '.join(differences)}. "
             "Give it the partitions of the hubs, or install the version that they run."
         )
     return held

@@ -9,6 +9,10 @@ import pytest
 from starlette.applications import Starlette
 
 from hub.api import ApiKey, ApiOptions, create_api
+from hub.engine import Engine
+from hub.engine.memory import memory_engine
+from hub.node.notifications import Notifications
+from tests.contracts.recording import RecordingEvents
 from tests.support.http_server import serving
 from tests.support.recording_node import RecordingNode
 
@@ -33,9 +37,34 @@ def options() -> ApiOptions:
 
 
 @pytest.fixture
-async def base_url(node: RecordingNode, options: ApiOptions) -> AsyncIterator[str]:
+async def engine() -> AsyncIterator[Engine]:
+    """An embedded engine that runs."""
+    engine = memory_engine()
+    await engine.broker.start(RecordingEvents())
+    yield engine
+    await engine.broker.stop()
+
+
+@pytest.fixture
+def notifications(engine: Engine) -> Notifications:
+    """Inboxes and devices, for one app at each provider."""
+    return Notifications(
+        engine,
+        lanes={
+            "apns:com.example.chat:production",
+            "fcm:example-1:production",
+            "webpush:web:production",
+            "recording:demo:sandbox",
+        },
+    )
+
+
+@pytest.fixture
+async def base_url(
+    node: RecordingNode, options: ApiOptions, notifications: Notifications
+) -> AsyncIterator[str]:
     """Where the API is served, by a real server."""
-    async with serving(Starlette(routes=create_api(node, options))) as url:
+    async with serving(Starlette(routes=create_api(node, options, notifications))) as url:
         yield url
 
 

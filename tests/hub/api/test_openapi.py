@@ -15,6 +15,7 @@ from hub.api.registry import METHODS
 from hub.model import ClientInfo
 from tests.support.recording_node import RecordingNode
 
+NOTIFICATION = "01938c2e-6f3a-7c1b-9d2e-4a5b6c7d8e9f"
 DOCUMENT = openapi_document(METHODS, max_body_bytes=1024)
 
 WRONG: Mapping[str, dict[str, Any]] = {
@@ -52,6 +53,11 @@ def test_has_every_method() -> None:
 @pytest.mark.parametrize("method", METHODS)
 async def test_examples_are_true(http: httpx.AsyncClient, node: RecordingNode, method: str) -> None:
     """Each example fits its schema, is accepted by the hub, and the answer fits its schema too."""
+    for given in ("notify", "device_register"):
+        await http.post(
+            f"/{given}", json=METHODS[given].example | ({"id": NOTIFICATION} if given == "notify" else {})
+        )
+    top = (await http.post("/inbox_history", json={"user": "42"})).json()["result"]
     node.members["c1"] = ClientInfo("42", "c1", conn_info=b"{}", chan_info=b"\xff")
     node.subscribers = {"chat:lobby": 1}
     node.live = {"c1": {"user": "42", "channels": ["chat:lobby"]}}
@@ -59,7 +65,7 @@ async def test_examples_are_true(http: httpx.AsyncClient, node: RecordingNode, m
         "example"
     ]
     validator_of(schema_of(method, "request")).validate(example)
-    response = await http.post(f"/{method}", json=example | _sound(method))
+    response = await http.post(f"/{method}", json=example | _sound(method, top["epoch"]))
     validator_of(schema_of(method, "answer")).validate(response.json())
     assert response.status_code == 200
     assert ("error" in response.json()) is (method == "rpc")
@@ -82,6 +88,8 @@ def test_describes_the_commands_of_a_batch() -> None:
     assert not check.is_valid({"commands": [{"publish": {"chanel": "a"}}]})
 
 
-def _sound(method: str) -> dict[str, Any]:
-    """History is read from a position that this node knows."""
+def _sound(method: str, inbox_epoch: str) -> dict[str, Any]:
+    """Histories are read from positions that this node knows."""
+    if method == "inbox_read":
+        return {"offset": 1, "epoch": inbox_epoch}
     return {"since": {"offset": 0, "epoch": "ep0c"}} if method == "history" else {}

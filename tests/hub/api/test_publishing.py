@@ -43,7 +43,7 @@ async def test_hands_every_option_on(http: httpx.AsyncClient, node: RecordingNod
         "version_epoch": "v1",
     }
     await http.post("/publish", json=asked)
-    assert node.last == ("publish", asked | {"data": b"1"})
+    assert node.last == ("publish", asked | {"data": b"1", "job": None})
 
 
 async def test_fills_in_what_is_left_out(http: httpx.AsyncClient, node: RecordingNode) -> None:
@@ -62,6 +62,7 @@ async def test_fills_in_what_is_left_out(http: httpx.AsyncClient, node: Recordin
         "delta": False,
         "version": 0,
         "version_epoch": "",
+        "job": None,
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from hub.channels import Asker, ChannelOptions, ChannelRules, Override
+from hub.delivery.inbox import INBOX_POLICY
 from hub.errors import (
     BAD_REQUEST,
     NOT_AVAILABLE,
@@ -95,7 +96,23 @@ def test_the_inbox_is_closed_to_clients_in_every_mode(insecure: bool) -> None:
     assert error_of(lambda: r.check_token_subscribe(name)) is PERMISSION_DENIED
     assert error_of(lambda: r.check_publish(name, options, asker)) is PERMISSION_DENIED
     assert error_of(lambda: r.check_presence(name, options, asker)) is PERMISSION_DENIED
-    assert error_of(lambda: r.check_history(name, options, asker)) is PERMISSION_DENIED
+    assert error_of(lambda: r.check_history(name, options, Asker("43"))) is PERMISSION_DENIED
+
+
+def test_whom_the_hub_attached_to_an_inbox_may_read_it() -> None:
+    """It attaches nobody but its owner; the anonymous user has none."""
+    r = rules()
+    name, options = r.resolve("inbox:#42")
+    assert error_of(lambda: r.check_history(name, options, Asker("42", subscribed=True))) is None
+    assert error_of(lambda: r.check_history(name, options, Asker("", subscribed=True))) is PERMISSION_DENIED
+
+
+def test_every_inbox_keeps_the_same() -> None:
+    """Nothing but history and recovery, whatever its user is called and however short names must be."""
+    r = ChannelRules(ChannelOptions(), {}, max_length=20)
+    _, options = r.resolve("inbox:#" + "u" * 128)
+    assert options.history == INBOX_POLICY
+    assert options.force_recovery and not options.presence and not options.join_leave
 
 
 def test_insecure_mode_opens_everything_else() -> None:

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
 from hub.connection.link import Refused
-from hub.protocol import server_frame
+from hub.protocol import NATIVE_PING_FRAME, server_frame
 from tests.support.echo import EchoConnection
 from tests.support.hub_server import Served, serving
 from tests.support.raw_client import (
@@ -92,9 +92,9 @@ class TestMessages:
             assert answers[-1] == (PONG, b"4999")
 
     async def test_pongs_and_pings_of_the_link(self) -> None:
-        """``ping`` reaches the client, and its pong reaches ``on_pong``."""
+        """A ping frame reaches the client, and its pong reaches ``on_pong``."""
         async with serving() as served, await upgraded(served) as client:
-            served.acceptor.only.link.ping()
+            served.acceptor.only.link.write(NATIVE_PING_FRAME)
             assert await client.read_frame() == (PING, b"")
             client.send(client_frame(PONG))
             await eventually(lambda: served.acceptor.only.pong_count == 1)
@@ -229,7 +229,6 @@ class TestClosing:
             link.close(3001, "first")
             link.close(3002, "second")
             link.write(server_frame(b"late", TEXT))
-            link.ping()
             assert await client.read_close() == (3001, "first")
             client.half_close()
             assert await client.read_to_end() == b""

@@ -52,6 +52,7 @@ class Driven {
       websocket: WebSocket,
       token: options.token,
       getToken: options.asks_token ? () => ask(name, 'token', '') : null,
+      data: options.data === null ? null : this.payload.encode(options.data),
       maxServerPingDelay: options.max_server_ping_delay_ms,
       minReconnectDelay: options.min_reconnect_delay_ms,
       maxReconnectDelay: options.max_reconnect_delay_ms,

@@ -16,12 +16,13 @@ class Script:
     sha: str
 
 
-def load_script(*parts: str) -> Script:
+def load_script(*parts: str, constants: str = "") -> Script:
     """The script made of ``scripts/<part>.lua``, one after the other, named after the last.
 
-    The earlier parts hold what several scripts share. Reads files: call it once, when a
-    module is imported.
+    The earlier parts hold what several scripts share. ``constants`` are lines of Lua in front of them,
+    for what never changes while a process lives. Reads files: call it once, when a module is imported.
     """
     folder = files(__name__)
-    text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
+    texts = [folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts]
+    text = "\n".join([constants, *texts] if constants else texts)
     return Script(parts[-1], text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -5,7 +5,8 @@
 --              offset  of the newest publication, kept or not
 --              until   ms; then the stream is forgotten, and the key expires
 -- log (stream): id is <offset>-0; one field e: <appended at, ms> <life, s>\n<envelope>, in one
---              piece because every piece costs when a history is read;
+--              piece because every piece costs when a history is read; an inbox has a second
+--              field n, the ledger's note;
 --              the key expires with the newest entry
 --
 -- The epoch is <birth>-<term>. A new term means that Redis was started anew or another
@@ -49,10 +50,11 @@ local function epoch_of(stream)
   return stream.birth .. '-' .. stream.term
 end
 
--- Write the stream back; it lives on for at least life_s from now, unless nothing was ever published to it.
+-- Write the stream back; it lives on for at least life_s from now, unless nothing was ever published to it
+-- and nobody relies on its epoch (is_relied_on).
 local function keep_stream(meta_key, stream, now_ms, life_s)
   local life_ms = life_s * 1000
-  if stream.offset == 0 then
+  if stream.offset == 0 and not stream.is_relied_on then
     life_ms = math.min(life_ms, UNUSED_LIFE * 1000)
   end
   if stream.until_ms < now_ms + life_ms then
@@ -70,11 +72,15 @@ local function keep_stream(meta_key, stream, now_ms, life_s)
 end
 
 -- Append, and let go what is more than size. The stream has yet to be kept.
-local function append(log_key, stream, now_ms, envelope, size, ttl_s)
+local function append(log_key, stream, now_ms, envelope, size, ttl_s, note)
   stream.offset = stream.offset + 1
   stream.has_grown = true
-  redis.call('XADD', log_key, 'MAXLEN', size, decimal(stream.offset) .. '-0',
-    'e', decimal(now_ms) .. ' ' .. ttl_s .. '\n' .. envelope)
+  local id, entry = decimal(stream.offset) .. '-0', decimal(now_ms) .. ' ' .. ttl_s .. '\n' .. envelope
+  if note then
+    redis.call('XADD', log_key, 'MAXLEN', size, id, 'e', entry, 'n', note)
+  else
+    redis.call('XADD', log_key, 'MAXLEN', size, id, 'e', entry)
+  end
   redis.call('PEXPIREAT', log_key, decimal(now_ms + ttl_s * 1000))
 end
 

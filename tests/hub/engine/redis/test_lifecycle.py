@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from hub.delivery.options import DeliveryOptions
 from hub.engine.redis.commands import Commands
 from hub.engine.redis.janitor import Janitor
 from hub.engine.redis.keys import CONTROL_TAG, Keys
 from hub.engine.redis.leases import LeaseOptions, NodeLeases
+from hub.engine.redis.ledger import RedisLedger
 from hub.engine.redis.lifecycle import RedisLifecycle
 from hub.engine.redis.link import Link
+from hub.engine.redis.live_nodes import LiveNodes
 from hub.engine.redis.options import RedisOptions
 from hub.engine.redis.presence import RedisPresence
 from hub.engine.redis.schema import Policy, SchemaMismatch, read_schema
@@ -37,8 +40,10 @@ class Parts:
         self.leases = NodeLeases(self.commands, self.keys, NodeId(name), lease_options, {})
         self.presence = RedisPresence(self.commands, self.keys, self.leases, audit_interval_s=0.1)
         janitor = Janitor(self.commands, self.keys, self.leases)
+        nodes = LiveNodes(self.commands, self.keys)
+        ledger = RedisLedger(self.commands, self.link, self.keys, nodes, DeliveryOptions())
         self.lifecycle = RedisLifecycle(
-            self.commands, self.link, self.keys, self.leases, self.presence, janitor, policy
+            self.commands, self.link, self.keys, self.leases, self.presence, janitor, ledger, policy
         )
 
 

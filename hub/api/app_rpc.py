@@ -1,0 +1,125 @@
+"""What apps call over their socket: devices and inbox, by name; the functions behind are those of HTTP too.
+
+A payload is JSON in both codecs; fields that are not known are ignored. Knows of a connection
+only what :class:`RpcCaller` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+
+from msgspec import DecodeError, Struct, ValidationError
+from msgspec.json import Decoder, Encoder
+
+from hub.api import inboxes
+from hub.api import notification_requests as q
+from hub.api.results import Empty
+from hub.errors import BAD_REQUEST, NO_DEVICE, PERMISSION_DENIED, HubError
+from hub.node.notifications import Notifications
+
+
+class RpcCaller(Protocol):
+    """A live connection as these methods see it."""
+
+    @property
+    def user(self) -> str:
+        """Its user id; empty for an anonymous one."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """The device it named when it connected; empty for none."""
+        ...
+
+    async def device_registered(self, device: str) -> None:
+        """A device of its user was registered; if it is its own, it is online now."""
+        ...
+
+    async def device_removed(self, device: str) -> None:
+        """A device of its user was removed."""
+        ...
+
+    async def set_device_state(self, state: Literal["foreground", "background"]) -> None:
+        """Its app went to the foreground or the background."""
+        ...
+
+
+RpcMethod: TypeAlias = Callable[[RpcCaller, bytes], Awaitable[bytes]]
+
+_F = TypeVar("_F", bound=Struct)
+_encode = Encoder().encode
+_MAX_DETAIL = 200
+
+
+def decode_fields(decoder: Decoder[_F], body: bytes) -> _F:
+    """The fields of a request; an empty body is an empty object.
+
+    Raises:
+        HubError: 107, naming the field.
+    """
+    try:
+        return decoder.decode(body or b"{}")
+    except (ValidationError, DecodeError, RecursionError) as error:
+        raise HubError(BAD_REQUEST, str(error)[:_MAX_DETAIL]) from None
+
+
+def create_rpc_methods(notifications: Notifications) -> Mapping[str, RpcMethod]:
+    """The methods by their names."""
+
+    async def register(caller: RpcCaller, fields: q.DeviceFields) -> Struct:
+        registered = await inboxes.register_device(notifications, caller.user, caller.device, fields)
+        await caller.device_registered(registered.id)
+        return registered
+
+    async def list_all(caller: RpcCaller, fields: q.NoFields) -> Struct:
+        return await inboxes.list_devices(notifications, caller.user)
+
+    async def remove(caller: RpcCaller, fields: q.DeviceChoice) -> Struct:
+        device = fields.id or caller.device
+        if not device:
+            raise HubError(NO_DEVICE)
+        await notifications.remove_device(caller.user, device)
+        await caller.device_removed(device)
+        return Empty()
+
+    async def state(caller: RpcCaller, fields: q.StateFields) -> Struct:
+        if not caller.device:
+            raise HubError(NO_DEVICE)
+        await caller.set_device_state(fields.state)
+        return Empty()
+
+    async def history(caller: RpcCaller, fields: q.InboxHistoryFields) -> Struct:
+        return await inboxes.page_inbox(notifications, caller.user, fields)
+
+    async def read(caller: RpcCaller, fields: q.PositionFields) -> Struct:
+        return await inboxes.read_inbox(notifications, caller.user, fields)
+
+    async def ack(caller: RpcCaller, fields: q.AckFields) -> Struct:
+        return await inboxes.ack_inbox(notifications, caller.user, caller.device, fields)
+
+    async def opened(caller: RpcCaller, fields: q.OpenedFields) -> Struct:
+        await notifications.opened(caller.user, fields.device or caller.device, fields.id)
+        return Empty()
+
+    return {
+        "device.register": _method(q.DeviceFields, register),
+        "device.list": _method(q.NoFields, list_all),
+        "device.remove": _method(q.DeviceChoice, remove),
+        "device.state": _method(q.StateFields, state),
+        "inbox.history": _method(q.InboxHistoryFields, history),
+        "inbox.read": _method(q.PositionFields, read),
+        "inbox.ack": _method(q.AckFields, ack),
+        "inbox.opened": _method(q.OpenedFields, opened),
+    }
+
+
+def _method(kind: type[_F], act: Callable[[RpcCaller, _F], Awaitable[Any]]) -> RpcMethod:
+    decoder = Decoder(kind)
+
+    async def call(caller: RpcCaller, body: bytes) -> bytes:
+        if not caller.user:
+            raise HubError(PERMISSION_DENIED, "the anonymous user has no inbox and no devices")
+        return _encode(await act(caller, decode_fields(decoder, body)))
+
+    return call

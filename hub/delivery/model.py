@@ -1,0 +1,355 @@
+"""Values of the ledger: entries, devices, debts, claims and their ends. Immutable, no behaviour but shape.
+
+All times are unix milliseconds of the engine's clock. Provider tokens are secrets: ``repr`` leaves them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hub.model import Position
+
+DeviceState = Literal["foreground", "background"]
+Departure = Literal["dropped", "closed", "drained"]
+"""How a connection ended: the socket broke, the client said goodbye, or the hub sent it away."""
+
+Event = Literal[
+    "accepted",
+    "written",
+    "proven",
+    "due",
+    "claimed",
+    "attempt",
+    "pushed",
+    "retry",
+    "dropped",
+    "read",
+    "opened",
+    "withdrawn",
+    "expired",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryTerms:
+    """What a notification asks of the ledger, kept beside its entry in the inbox.
+
+    ``push`` says that it may be pushed; ``thread`` is a short hash that groups entries, empty
+    for none; ``details`` is JSON for the payload builders (``priority``, ``overrides``).
+    ``full_trace`` off keeps the marks of the end alone, as large calls do.
+    """
+
+    id: str
+    push: bool
+    expires_at_ms: int
+    full_trace: bool = True
+    thread: str = ""
+    details: bytes = b"{}"
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """A notification on its way into one inbox. ``data`` is the publication's payload, byte for byte.
+
+    ``body_hash`` tells the same call sent again from another one under the same id.
+    """
+
+    terms: EntryTerms
+    data: bytes
+    body_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry as it stands in the inbox."""
+
+    offset: int
+    appended_ms: int
+    terms: EntryTerms
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """What came of writing an entry. A ``duplicate`` was written before; a ``conflict`` wrote nothing."""
+
+    position: Position
+    duplicate: bool = False
+    conflict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a notification would do to a device now: ``socket`` first, ``push`` after ``wait_ms``, or none."""
+
+    device: str
+    way: Literal["socket", "push", "none"]
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """What an app registers. ``token`` is the provider's, or the JSON text of a Web Push subscription."""
+
+    platform: str
+    provider: str
+    app: str
+    environment: str
+    token: str = field(repr=False)
+    locale: str = ""
+    timezone: str = ""
+    app_version: str = ""
+
+    @property
+    def lane(self) -> str:
+        """The queue of its pushes: a dead provider fills nobody else's."""
+        return f"{self.provider}:{self.app}:{self.environment}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """A device as its owner and operators may see it. Without the token, of which only a hash is shown."""
+
+    id: str
+    platform: str
+    provider: str
+    app: str
+    environment: str
+    token_hash: str
+    state: Literal["foreground", "background", "offline"]
+    last_seen_ms: int
+    acked: int
+    owed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedDevice:
+    """A registration as ``hub devices export`` writes it, token included."""
+
+    user: str
+    device: str
+    record: DeviceRecord
+    token_updated_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A device connected. ``cursor`` is what the client itself brought for its inbox: proof up to there.
+
+    ``resumes`` is the generation that this very connection was given before, where a hub that
+    was away tells of it again; a row with another one is then left alone.
+    """
+
+    node: str
+    client: str
+    state: DeviceState
+    cursor: Position | None = None
+    resumes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An inbox at one moment: its top, the read watermark, and how many entries are above it."""
+
+    top: Position
+    read: int
+    unread: int
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Where a device stands. Without a row (``registered`` False, generation 0) nothing was noted.
+
+    ``registered`` says that it has a row with a usable token, ``known`` that it has a row.
+    ``replaced`` is the (node, client) of its former connection, which must be closed.
+    """
+
+    summary: Summary
+    known: bool
+    registered: bool
+    generation: int = 0
+    acked: int = 0
+    replaced: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Proof that a device has all up to ``offset``. ``written_ms`` is when the hub wrote that, 0 unknown."""
+
+    user: str
+    device: str
+    epoch: str
+    offset: int
+    node: str = ""
+    written_ms: int = 0
+    how: Literal["pong", "ack", "receipt", "history"] = "ack"
+
+
+@dataclass(frozen=True, slots=True)
+class Acked:
+    """Where the device stands now. ``known`` False: it has no row. ``same_epoch`` False: nothing changed."""
+
+    top: Position
+    acked: int
+    known: bool
+    same_epoch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """The watermark after a read. ``same_epoch`` False: nothing changed."""
+
+    summary: Summary
+    same_epoch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """What a connection had written beyond what was proven when it ended, for the trace."""
+
+    offset: int
+    written_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What one push tells of: the newest entry of a thread, and all offsets it stands for, oldest first."""
+
+    newest: Entry
+    offsets: tuple[int, ...]
+    ids: tuple[str, ...] = ()
+    """The notification id of each of ``offsets``."""
+
+    @property
+    def count(self) -> int:
+        """How many notifications it stands for."""
+        return len(self.offsets)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A device whose debts one worker may try to settle until ``until_ms``.
+
+    ``groups`` come oldest thread first; ``rest`` are offsets of further threads, to be told by
+    one ``sync``. ``badge`` is the count to show where a read must be told, None else. ``clear``
+    are the ids of withdrawn notifications that were pushed. ``unread`` is the badge as of now.
+    """
+
+    user: str
+    device: str
+    claim: str
+    now_ms: int
+    until_ms: int
+    record: DeviceRecord
+    token_hash: str
+    token_updated_ms: int
+    epoch: str
+    target: int
+    read: int
+    unread: int
+    attempts: int
+    groups: tuple[Group, ...] = ()
+    rest: tuple[Entry, ...] = ()
+    """Entries (without data) that the ``sync`` push stands for."""
+    badge: int | None = None
+    clear: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimBatch:
+    """Rows claimed now. ``next_due_ms`` is when the next row of the lane is due, None for none known.
+
+    ``now_ms`` is the engine's time of the claim: whoever waits for ``next_due_ms`` has a clock of its own.
+    """
+
+    rows: tuple[Claimed, ...]
+    next_due_ms: int | None
+    now_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One step in the life of a notification, for one device or (device empty) for the user."""
+
+    time_ms: int
+    event: Event
+    device: str = ""
+    node: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMark:
+    """A mark that a finish leaves on a notification."""
+
+    id: str
+    event: Event
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadOffset:
+    """An entry that can never be sent to this device as it is, and why."""
+
+    offset: int
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How a claim ended.
+
+    ``sent`` are offsets the provider took; ``dead`` go to the dead letters; ``retry_ms`` puts
+    off what is left; ``gone`` drops the token with this hash, unless it was registered after
+    ``gone_at_ms`` (None: whenever). ``badge_sent`` and ``cleared`` settle those. ``node`` is the worker.
+    """
+
+    user: str
+    device: str
+    lane: str
+    claim: str
+    sent: tuple[int, ...] = ()
+    dead: tuple[DeadOffset, ...] = ()
+    retry_ms: int | None = None
+    gone: str = ""
+    gone_at_ms: int | None = None
+    badge_sent: int | None = None
+    cleared: tuple[str, ...] = ()
+    marks: tuple[NewMark, ...] = ()
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A notification that could not be sent to one device. ``id`` names the letter itself."""
+
+    id: str
+    lane: str
+    user: str
+    device: str
+    notification: str
+    offset: int
+    reason: str
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterPage:
+    """Some dead letters, oldest first; ``cursor`` reads on, empty at the end."""
+
+    letters: tuple[DeadLetter, ...]
+    cursor: str
+
+
+def lane_parts(lane: str) -> tuple[str, str, str]:
+    """Provider, app and environment of a lane. App names may hold colons, the others may not."""
+    provider, _, rest = lane.partition(":")
+    app, _, environment = rest.rpartition(":")
+    return provider, app, environment
+
+
+JSONObject = Mapping[str, Any]

@@ -1,0 +1,164 @@
+"""One call of notify, over the ports: note it once, then write it to each inbox, here or by a job.
+
+What hubs, publishers and workers do alike. Knows no request format and no engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from hub.delivery.model import NewEntry, Planned
+from hub.delivery.notification import Notification
+from hub.engine.jobs import Jobs, NewNotice
+from hub.engine.ledger import Ledger
+from hub.errors import (
+    BAD_REQUEST,
+    ID_CONFLICT,
+    JOB_QUEUE_FULL,
+    TOO_MANY_RECIPIENTS,
+    UNKNOWN_NOTIFICATION,
+    HubError,
+)
+
+INLINE_USERS = 100
+"""Up to so many users are notified before the call is answered; more become a job."""
+
+MAX_USERS = 100_000
+MAX_PLANNED_USERS = 1_000
+FULL_TRACE_USERS = 1_000
+"""Calls for more keep only the marks of the end in their traces."""
+
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyAnswer:
+    """``accepted`` users have it, or will by ``job``. ``duplicate``: the first answer, given again."""
+
+    id: str
+    accepted: int
+    duplicate: bool
+    job: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDevice:
+    """What would happen to one device, and whose it is."""
+
+    user: str
+    planned: Planned
+
+
+def distinct_users(users: Sequence[str], most: int = MAX_USERS) -> list[str]:
+    """The users of a call, each once, in order.
+
+    Raises:
+        HubError: 107 for none or the anonymous one, 1007 for too many.
+    """
+    if len(users) > most:
+        raise HubError(TOO_MANY_RECIPIENTS, f"at most {most} users in one call")
+    distinct = list(dict.fromkeys(users))
+    if not distinct or "" in distinct:
+        raise HubError(BAD_REQUEST, "users has one or more user ids, none of them empty")
+    return distinct
+
+
+def notice_of(notification: Notification, users: Sequence[str], *, as_job: bool) -> NewNotice:
+    """The call as the engine notes it. Another body or other users under the same id are another call."""
+    notification.entry()  # refuses what is too large before anything is noted
+    digest = hashlib.sha256(notification.body_hash.encode())
+    for user in users:
+        encoded = user.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return NewNotice(notification.id, digest.hexdigest(), notification.packed(), users, as_job)
+
+
+async def notify(
+    ledger: Ledger, jobs: Jobs, notification: Notification, users: Sequence[str]
+) -> NotifyAnswer:
+    """Notify ``users``, which :func:`distinct_users` gave.
+
+    Raises:
+        HubError: 1005 for an id that was used with another body or other users, 1006 for too much
+            data, 1012 when too many jobs wait.
+        EngineUnavailable: some may have it; the same call again completes it and doubles nothing.
+    """
+    as_job = len(users) > INLINE_USERS
+    opened = await jobs.open(notice_of(notification, users, as_job=as_job))
+    if opened == "conflict":
+        raise HubError(ID_CONFLICT, "use a new id, or send the same body for the same users")
+    if opened == "full":
+        raise HubError(JOB_QUEUE_FULL)
+    answer = NotifyAnswer(
+        notification.id, len(users), duplicate=opened == "again", job=notification.id if as_job else ""
+    )
+    if as_job:
+        return answer
+    if opened == "again":
+        status = await jobs.status(notification.id)
+        if status is not None and not status.running:
+            return answer
+    # The first call, or one that was cut short: whoever has it already is not given it twice.
+    failed = await notify_users(ledger, notification, users)
+    await jobs.close(notification.id, done=len(users) - failed, failed=failed)
+    return answer
+
+
+async def notify_users(ledger: Ledger, notification: Notification, users: Sequence[str]) -> int:
+    """Write a notification to each inbox; for how many that was refused (1005).
+
+    Raises:
+        EngineUnavailable: some may have it; do the same again.
+    """
+    entry = notification.entry()
+    failed = 0
+    left = iter(users)
+    while some := list(islice(left, _AT_ONCE)):
+        outcomes = await asyncio.gather(
+            *(_notify_one(ledger, user, entry) for user in some), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            failed += not outcome
+    return failed
+
+
+async def _notify_one(ledger: Ledger, user: str, entry: NewEntry) -> bool:
+    return not (await ledger.notify(user, entry)).conflict
+
+
+async def plan(ledger: Ledger, users: Sequence[str]) -> list[PlannedDevice]:
+    """What a notification would do to each device now."""
+    found: list[PlannedDevice] = []
+    for user in users:
+        found += (PlannedDevice(user, each) for each in await ledger.plan(user))
+    return found
+
+
+async def withdraw(ledger: Ledger, jobs: Jobs, notification_id: str, users: Sequence[str] | None) -> int:
+    """Take a notification back from ``users``, or from all who got it; from how many it was.
+
+    Raises:
+        HubError: 1009 for an id that nobody knows.
+    """
+    if users is None:
+        users = await jobs.users(notification_id)
+        if not users:
+            raise HubError(UNKNOWN_NOTIFICATION)
+        await jobs.cancel(notification_id)
+    count = 0
+    left = iter(users)
+    while some := list(islice(left, _AT_ONCE)):
+        outcomes = await asyncio.gather(
+            *(ledger.withdraw(user, notification_id) for user in some), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            count += outcome
+    return count

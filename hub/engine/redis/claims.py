@@ -1,0 +1,111 @@
+"""Claims of due rows, gathered from the partitions that have any.
+
+Knows how a claimed row comes out of its script; when to look where is told by the due times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from hub.delivery.claiming import group_by_thread
+from hub.delivery.model import ClaimBatch, Claimed, Entry
+from hub.delivery.note import MalformedNote, decode_note
+from hub.engine.redis import envelope
+from hub.engine.redis.device_record import decode_record
+from hub.engine.redis.due import DueTimes
+from hub.engine.redis.ledger_scripts import UserScripts
+from hub.engine.redis.stream_writer import new_birth
+
+log = logging.getLogger(__name__)
+
+_PARTITIONS_AT_ONCE = 16
+
+
+class Claims:
+    """Hands out due rows."""
+
+    def __init__(self, users: UserScripts, due: DueTimes, max_groups: int) -> None:
+        self._users = users
+        self._due = due
+        self._max_groups = max_groups
+
+    async def claim(self, lane: str, limit: int, worker: str) -> ClaimBatch:
+        """As :meth:`hub.engine.Ledger.claim`.
+
+        Raises:
+            EngineUnavailable: nothing was claimed, and some partition did not answer.
+        """
+        await self._due.know(lane)
+        rows: list[Claimed] = []
+        failures: list[BaseException] = []
+        through: set[str] = set()
+        now_ms = self._due.now_ms
+        while len(rows) < limit:
+            tags = [tag for tag in self._due.due_tags(lane) if tag not in through]
+            free = limit - len(rows)
+            tags = tags[: min(free, _PARTITIONS_AT_ONCE)]
+            if not tags:
+                break
+            share = free // len(tags)
+            asked = (self._claim_at(tag, lane, share, worker) for tag in tags)
+            for tag, answer in zip(tags, await asyncio.gather(*asked, return_exceptions=True), strict=True):
+                if isinstance(answer, BaseException):
+                    failures.append(answer)
+                    self._due.put_off(lane, tag)
+                    through.add(tag)
+                    continue
+                at_ms, claimed = answer
+                now_ms = max(now_ms, at_ms)
+                rows += claimed
+                if len(claimed) < share:
+                    through.add(tag)
+        if failures and not rows:
+            raise failures[0]
+        return ClaimBatch(tuple(rows), self._due.next_ms(lane), now_ms)
+
+    async def _claim_at(self, tag: str, lane: str, limit: int, worker: str) -> tuple[int, list[Claimed]]:
+        mark = self._due.mark
+        key = self._users.keys.due(tag, lane)
+        now_ms, next_ms, rows = await self._users.run_at(tag, "claim", key, lane, limit, worker, new_birth())
+        self._due.note(lane, tag, next_ms if isinstance(next_ms, int) else None, mark)
+        return now_ms, [self._claimed(row, now_ms) for row in rows]
+
+    def _claimed(self, row: Sequence[Any], now_ms: int) -> Claimed:
+        (user, device, claim, until_ms, record, token, token_hash, token_ms, epoch, target, *rest) = row
+        read, unread, attempts, badge, clear, owed = rest
+        entries = [entry for each in owed if (entry := _entry(*each)) is not None]
+        groups, others = group_by_thread(entries, self._max_groups)
+        return Claimed(
+            user=user.decode(),
+            device=device.decode(),
+            claim=claim.decode(),
+            now_ms=now_ms,
+            until_ms=until_ms,
+            record=decode_record(record, token.decode()),
+            token_hash=token_hash.decode(),
+            token_updated_ms=token_ms,
+            epoch=epoch.decode(),
+            target=target,
+            read=read,
+            unread=unread,
+            attempts=attempts,
+            groups=groups,
+            rest=others,
+            badge=int(badge) if badge else None,
+            clear=tuple(clear.decode().split()),
+        )
+
+
+def _entry(offset: int, entry: bytes, note: bytes) -> Entry | None:
+    """An entry of the inbox; without its data where the script left that out."""
+    head, _, packed = entry.partition(b"\n")
+    try:
+        appended_ms = int(head.partition(b" ")[0])
+        data = envelope.decode_publication(packed, offset, appended_ms).data if packed else b""
+        return Entry(offset, appended_ms, decode_note(note), data)
+    except (envelope.MalformedMessage, MalformedNote, ValueError):
+        log.warning("left out entry %d of an inbox: it cannot be read", offset)
+        return None

@@ -1,0 +1,157 @@
+"""May a lane be sent to now: the breaker that all its workers share, as one of them sees it.
+
+Reads the shared state at most once a second, and tells it what this worker learned. Knows no
+rows and no sender. ``now_ms`` is the engine's time, as the lane last heard it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from hub.engine.lanes import Lanes
+from hub.errors import EngineUnavailable
+from workers.breaker import Answers, BreakerOptions, Trip, is_failure, pause_s
+from workers.metrics import WorkerMetrics
+from workers.push import Outcome, Verdict
+from workers.retry import Random
+
+log = logging.getLogger(__name__)
+
+_KNOWN_FOR_S = 1.0
+"""How old what is known of the shared breaker may be when rows are claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What may be done: so many rows at most, and where it is none, after how many seconds to ask again."""
+
+    rows: int
+    ask_again_s: float = 0.0
+
+
+class Gate:
+    """One lane's breaker."""
+
+    def __init__(
+        self,
+        lane: str,
+        lanes: Lanes,
+        options: BreakerOptions,
+        probe_s: float,
+        metrics: WorkerMetrics,
+        random: Random,
+    ) -> None:
+        self._lane = lane
+        self._lanes = lanes
+        self._options = options
+        self._probe_s = probe_s
+        self._metrics = metrics
+        self._random = random
+        self._answers = Answers(options)
+        self._open_until_ms = 0
+        self._failures = 0
+        self._known_at_s = float("-inf")
+        self._probe_until_s = float("-inf")
+        self._telling: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the lane has stopped, as far as is known here; nothing more is sent meanwhile."""
+        return self._open_until_ms > 0
+
+    async def ask(self, free: int, in_flight: int, now_ms: int) -> Pass:
+        """What may be claimed, of ``free`` slots, while ``in_flight`` rows are being sent to.
+
+        Raises:
+            EngineUnavailable: what the other workers know could not be read.
+        """
+        loop = asyncio.get_running_loop()
+        if self._telling:
+            # What is known here is not known to the others yet: it must not be read over.
+            await asyncio.wait(self._telling)
+        if loop.time() - self._known_at_s >= _KNOWN_FOR_S:
+            breaker = await self._lanes.breaker(self._lane)
+            self._known_at_s = loop.time()
+            self._take(breaker.open_until_ms, breaker.failures)
+        if not self.is_open:
+            return Pass(free)
+        left_s = (self._open_until_ms - now_ms) / 1000
+        if left_s > 0:
+            return Pass(0, left_s)
+        if in_flight:
+            # The probe itself, or the last of those that were sent before the lane stopped.
+            return Pass(0, _KNOWN_FOR_S)
+        if loop.time() >= self._probe_until_s:
+            if not await self._lanes.try_probe(self._lane, self._probe_s):
+                self._known_at_s = float("-inf")
+                return Pass(0, _KNOWN_FOR_S)
+            self._probe_until_s = loop.time() + self._probe_s
+        return Pass(1)
+
+    def note(self, outcome: Outcome, now_ms: int) -> None:
+        """An attempt came to ``outcome``."""
+        now_s = asyncio.get_running_loop().time()
+        if self.is_open:
+            if now_s < self._probe_until_s:
+                self._note_probe(outcome, now_ms)
+            return
+        trip = self._answers.note(outcome, now_s)
+        if trip is not None:
+            self._trip(trip, now_ms)
+
+    async def settle(self) -> None:
+        """Return once all that was learned was told."""
+        if self._telling:
+            await asyncio.wait(self._telling)
+
+    def _note_probe(self, outcome: Outcome, now_ms: int) -> None:
+        self._probe_until_s = float("-inf")
+        if not is_failure(outcome):
+            self._open_until_ms = self._failures = 0
+            self._answers.clear()
+            self._known_at_s = asyncio.get_running_loop().time()
+            self._changed(is_open=False)
+            log.info("= %s: the provider answers again", self._lane)
+            self._tell(self._lanes.close_breaker(self._lane))
+            return
+        stopped = outcome.verdict is Verdict.STOP
+        base_s = self._options.stop_pause_s if stopped else self._options.pause_s
+        self._trip(Trip(f"still failing: {outcome.reason}", base_s, outcome.retry_after_s or 0.0), now_ms)
+
+    def _trip(self, trip: Trip, now_ms: int) -> None:
+        length_s = pause_s(trip, self._failures, self._options, self._random)
+        # At once, so that the many that fail together stop the lane once.
+        self._open_until_ms = now_ms + round(length_s * 1000)
+        self._failures += 1
+        self._answers.clear()
+        self._known_at_s = asyncio.get_running_loop().time()
+        self._changed(is_open=True)
+        log.warning("! %s: stopped for %.0f s: %s", self._lane, length_s, trip.reason)
+        self._tell(self._lanes.open_breaker(self._lane, length_s, trip.reason))
+
+    def _take(self, open_until_ms: int, failures: int) -> None:
+        was_open = self.is_open
+        self._open_until_ms = open_until_ms
+        self._failures = failures
+        if self.is_open != was_open:
+            self._answers.clear()
+            self._changed(is_open=self.is_open)
+
+    def _changed(self, *, is_open: bool) -> None:
+        self._metrics.breaker_changed(self._lane, is_open)
+
+    def _tell(self, work: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(self._told(work), name=f"breaker of {self._lane}")
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _told(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            await work
+        except EngineUnavailable:
+            # Each worker finds out by itself then, and claims nothing while the engine is away.
+            log.debug("%s: what its breaker did could not be told", self._lane)
