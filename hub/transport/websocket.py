@@ -129,7 +129,7 @@ class WebSocketLink(asyncio.Protocol):
     @property
     def said_goodbye(self) -> bool:
         """Whether the peer sent a close frame."""
-        return self._wire.close_rcvd is not None
+        return self._wire.said_goodbye
 
     def write(self, data: bytes) -> None:
         """Send complete frames; dropped once the connection is closing."""

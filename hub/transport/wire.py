@@ -72,6 +72,11 @@ class Wire:
         """True once the peer broke the rules."""
         return self._library is not None and self._library.parser_exc is not None
 
+    @property
+    def said_goodbye(self) -> bool:
+        """True once the peer sent a close frame."""
+        return self._library is not None and self._library.close_rcvd is not None
+
     def events_received(self) -> list[Event]:
         """The frames that came since the last call."""
         events, self._events = self._events, []
