@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _settings(options: argparse.Namespace) -> str:
-    settings: dict[str, Any] = {"ping.interval_s": 3600, "channels.personal.enabled": True}
+    settings: dict[str, Any] = {"ping.interval_s": 3600, "channels.personal.enabled": not options.devices}
+    if options.devices:
+        settings["inbox.enabled"] = True
     if options.redis:
         settings |= {"engine": "redis", "redis.url": options.redis}
     return json.dumps(settings)
@@ -53,6 +55,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--storm-rounds", type=int, default=3)
     parser.add_argument("--rooms", type=int, default=100, help="channels of the storm")
     parser.add_argument("--per-s", type=float, default=50, help="publications a second during the storm")
+    parser.add_argument(
+        "--devices", action="store_true", help="registered devices with their inbox, for the personal channel"
+    )
     parser.add_argument("--redis", default="", metavar="URL", help="an empty Redis for the hub's engine")
     return parser.parse_args(arguments)
 
@@ -82,7 +87,8 @@ def _connects(options: argparse.Namespace) -> None:
         most_us = MOST_ON_REDIS_US if options.redis else MOST_US
         bar, held = f"<= {most_us:g} us", verdict(median(ours), most_us)
         rows.append((name, spread(ours, ".0f"), f"{ratio:.2f}", bar, held))
-    title = f"Connect, personal channel, one subscription that recovers {options.missed} publications"
+    own = "device and inbox" if options.devices else "personal channel"
+    title = f"Connect, {own}, one subscription that recovers {options.missed} publications"
     print_table(title, ("", "us CPU each", "ratio to the floor", "bar", ""), rows, vars(options))
 
 
@@ -100,8 +106,12 @@ def _echoes(floor: Child, port: int, options: argparse.Namespace) -> float:
 def _hub_connects(
     hub: Child, port: int, options: argparse.Namespace, cursor: tuple[int, str], first: int
 ) -> tuple[float, float]:
+    kind = "device" if options.devices else "hub"
+    if options.devices:
+        hub.ask("register", first=first, count=options.connects)
+    cursors = {_CHANNEL: cursor}
     with Crowd(
-        options.connects, port, channel=_CHANNEL, cursors={_CHANNEL: cursor}, processes=2, first=first
+        options.connects, port, kind, channel=_CHANNEL, cursors=cursors, processes=2, first=first
     ) as phones:
         fresh = _cost_us(hub, phones, options)
         phones.hang_up()

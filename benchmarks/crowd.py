@@ -19,7 +19,7 @@ class Crowd:
         count: how many, in as few processes as the limit allows.
         port: where the server listens on 127.0.0.1.
         kind: ``bare`` is content with the upgrade, ``echo`` wants one frame answered, ``hub``
-            connects with a token of its own user and subscribes.
+            connects with a token of its own user and subscribes, ``device`` names its app as well.
         channel: what each subscribes to; ``{number}`` is the client, ``{room}`` one of ``rooms``.
         cursors: positions by channel, for clients that resume.
         careful: watch that every publication is the next one, instead of counting bytes.

@@ -16,10 +16,11 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.phones import SECRET
+from benchmarks.phones import SECRET, device_of, user_of
 from benchmarks.support import Answer, Order, obey, raise_file_limit, rss_bytes
 from config import read_settings
 from hub.app import GC_THRESHOLD, Hub
+from hub.delivery.model import DeviceRecord
 from hub.model import HistoryFilter
 
 BASE: dict[str, Any] = {
@@ -27,6 +28,7 @@ BASE: dict[str, Any] = {
     "http.port": 0,
     "auth.secret": SECRET,
     "log.level": "warning",
+    "inbox.enabled": False,
     "channels.without_namespace": {
         "history_size": 100,
         "history_ttl": "300s",
@@ -109,6 +111,14 @@ class HubServer:
             connection._link.abort()  # type: ignore[attr-defined]
         return {"at_s": at_s}
 
+    async def register(self, order: Order) -> Answer:
+        """Register the devices of so many phones."""
+        for number in range(order["first"], order["first"] + order["count"]):
+            user = user_of(number)
+            record = DeviceRecord("android", "recording", "app", "production", f"token-of-{user}")
+            await self._hub.node.engine.devices.register(user, device_of(user), record)
+        return {}
+
     def memory(self, order: Order) -> Answer:
         """Resident memory, once the garbage is gone."""
         gc.collect()
@@ -137,6 +147,7 @@ async def _main() -> None:
         "stop_publishing",
         "cut",
         "memory",
+        "register",
     )
     await obey({name: getattr(server, name) for name in names})
 

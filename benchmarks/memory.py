@@ -2,7 +2,8 @@
 
     python -m benchmarks.memory [--connections 10000]
 
-Three kinds of channel: one for each client with history and without, and one for all of them.
+Three kinds of channel: one for each client with history and without, and one for all of them;
+and the inbox of a device that is registered.
 The floor, for information, is an asyncio protocol object under uvloop that keeps nothing.
 """
 
@@ -18,6 +19,7 @@ from benchmarks.support import Child, cores, print_table, spread, verdict
 
 MOST_KIB = 10.0
 
+_INBOX = {"inbox.enabled": True}
 _NO_HISTORY = {"channels.without_namespace": {"allow_subscribe_for_client": True}}
 
 
@@ -30,6 +32,7 @@ def main() -> None:
         ("hub, a channel each, with history", "own-{number}", {}),
         ("hub, a channel each, no history", "own-{number}", _NO_HISTORY),
         ("hub, one channel for all", "common", {}),
+        ("hub, registered device and inbox", "", _INBOX),
     )
     for name, channel, settings in kinds:
         ours = [_hub(options, channel, settings) for _ in range(options.rounds)]
@@ -58,7 +61,10 @@ def _hub(options: argparse.Namespace, channel: str, settings: Mapping[str, Any])
     server_core, _ = cores()
     told = json.dumps({"ping.interval_s": 3600, **settings})
     with Child("benchmarks.hub_server", told, pinned_to=server_core) as server:
-        return _growth_kib(options, server, "hub", channel)
+        if settings is _INBOX:
+            # The rows are the engine's, and there without a connection too.
+            server.ask("register", first=0, count=options.connections)
+        return _growth_kib(options, server, "device" if settings is _INBOX else "hub", channel)
 
 
 def _growth_kib(options: argparse.Namespace, server: Child, kind: str, channel: str) -> float:

@@ -61,6 +61,16 @@ def client_frame(payload: bytes) -> bytes:
 _PONG = client_frame(b"{}")
 
 
+def user_of(number: int) -> str:
+    """The user of a phone."""
+    return f"user-{number:06}"
+
+
+def device_of(user: str) -> str:
+    """The id of a phone as an installed app, for the kind that names it."""
+    return f"device-of-{user}"
+
+
 def frames_in(received: bytearray) -> Iterator[bytes]:
     """The payloads of the whole frames in ``received``, taken out of it."""
     while len(received) >= 2:
@@ -79,9 +89,20 @@ def frames_in(received: bytearray) -> Iterator[bytes]:
 class Phone:
     """One client and where it stands in its channels."""
 
-    __slots__ = ("channel", "positions", "ready_at_s", "received", "sock", "stage", "started_at_s", "token")
+    __slots__ = (
+        "channel",
+        "device",
+        "positions",
+        "ready_at_s",
+        "received",
+        "sock",
+        "stage",
+        "started_at_s",
+        "token",
+    )
 
-    def __init__(self, token: str, channel: str) -> None:
+    def __init__(self, user: str, token: str, channel: str) -> None:
+        self.device = device_of(user)
         self.token = token
         self.channel = channel
         self.positions: dict[str, tuple[int, str]] = {}
@@ -156,10 +177,10 @@ class Crowd:
         cursors = order["cursors"]
         self._phones = []
         for number in range(order["first"], order["first"] + order["count"]):
-            user = f"user-{number:06}"
+            user = user_of(number)
             token = issue_connection_token(signer, user, exp_s=until_s)
             channel = order["channel"].format(number=number, room=number % order["rooms"])
-            phone = Phone(token, channel)
+            phone = Phone(user, token, channel)
             if channel in cursors:
                 phone.positions[channel] = tuple(cursors[channel])
             self._phones.append(phone)
@@ -305,6 +326,8 @@ class Crowd:
             if channel != phone.channel
         }
         connect = {"token": phone.token, "name": "phone", **({"subs": subs} if subs else {})}
+        if self._kind == "device":
+            connect["data"] = {"hub": {"device": phone.device}}
         return {"id": 1, "connect": connect}
 
     def _subscribe_command(self, phone: Phone) -> Answer:

@@ -103,16 +103,36 @@ def _fcm(app: PushApp, at: str, deadline_s: float, shelf: TokenShelf) -> Sender:
         ca_file=app.ca_file,
         transport=app.transport,
         request_timeout_s=deadline_s,
-        # The fast wire carries one request at a time on each: fewer would be a second queue.
-        max_connections=max(app.connections, app.concurrency),
+        max_connections=_connections_of_one_request(app),
     )
     return FcmSender(options)
+
+
+def _webpush(app: PushApp, at: str, deadline_s: float, shelf: TokenShelf) -> Sender:
+    from workers.senders.webpush import WebPushOptions, WebPushSender
+
+    options = WebPushOptions(
+        app=app.name,
+        credentials=_credentials(app, at),
+        subject=app.subject,
+        allowed_hosts=app.allowed_hosts,
+        trusted_origins=(app.url,) if app.url else (),
+        ca_file=app.ca_file,
+        request_timeout_s=deadline_s,
+        max_connections=_connections_of_one_request(app),
+    )
+    return WebPushSender(options)
 
 
 def _recording(app: PushApp, at: str, deadline_s: float, shelf: TokenShelf) -> Sender:
     from workers.senders.recording import RecordingOptions, RecordingSender
 
     return RecordingSender(RecordingOptions(app.name, app.credentials))
+
+
+def _connections_of_one_request(app: PushApp) -> int:
+    """Fewer, where each carries one request at a time, would be a second queue behind the slots."""
+    return max(app.connections, app.concurrency)
 
 
 def _credentials(app: PushApp, at: str) -> Path:
@@ -131,5 +151,6 @@ def _text_of(path: Path, at: str) -> str:
 _MAKERS: dict[str, Callable[[PushApp, str, float, TokenShelf], Sender]] = {
     "apns": _apns,
     "fcm": _fcm,
+    "webpush": _webpush,
     "recording": _recording,
 }

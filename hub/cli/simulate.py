@@ -129,8 +129,7 @@ def _welcome(simulated: StandingProviders) -> str:
 
 
 def _line(push: AcceptedPush) -> str:
-    body = push.json
-    text = json.dumps(body, ensure_ascii=False) if body is not None else repr(push.body)
+    text = json.dumps(push.shown()["body"], ensure_ascii=False)
     kind = push.headers.get("apns-push-type", "")
     shown = text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
     words = (push.provider, kind, f"token {push.token_hash}", f"id {push.message_id}")

@@ -11,15 +11,17 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import orjson
 
+from workers.payloads.fitting import Fitted, Trimmed, fit, patched, without_content
 from workers.push import Push
 
 MAX_BODY_BYTES: Final = 4096
 MAX_VOIP_BODY_BYTES: Final = 5120
 MAX_COLLAPSE_ID_BYTES: Final = 64
+GENERIC_TEXT: Final = "You have a new notification"
 
 TOPIC_SUFFIXES: Final[Mapping[str, str]] = {
     "alert": "",
@@ -36,12 +38,9 @@ TOPIC_SUFFIXES: Final[Mapping[str, str]] = {
 }
 """What each push type adds to the bundle id. An ``mdm`` topic stands in its certificate: override it."""
 
-_SHORT_TEXT_BYTES: Final = 120
+_MAX_BADGE: Final = 2**31 - 1
 _VISIBLE: Final = ("alert", "badge", "sound")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]{1,255}")
-
-Cut = Literal["", "preview", "content"]
-"""What had to give way: nothing, the end of the body text, or everything but the ``hub`` object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +58,20 @@ class ApnsMessage:
     collapse_id: str
     expiration: int
     apns_id: str
-    cut: Cut = ""
+    trimmed: Trimmed = "nothing"
 
 
-def build_apns(push: Push, *, topic: str = "", content_free: bool = False) -> ApnsMessage:
+def build_apns(
+    push: Push, *, topic: str = "", generic_text: str = GENERIC_TEXT, with_content: bool = True
+) -> ApnsMessage:
     """The message for ``push``, never longer than the provider takes.
 
     ``topic`` is the bundle id where it is not the name of the target's app. ``push.overrides`` may
     hold ``headers`` (``apns-push-type``, ``apns-topic``, ``apns-priority``, ``apns-collapse-id``,
     ``apns-expiration``), ``aps`` (merged into ours) and any other key (top level of the body, but not
-    ``hub``); a header value that the provider would refuse is left aside. ``content_free`` asks for
-    the shortest form at once.
+    ``hub``); a null takes a field out, a header value that the provider would refuse is left aside.
+    ``generic_text`` is shown in place of content that does not fit; ``with_content`` false leaves all
+    content out, for the second try where the first one was called too large.
 
     A badge can only be set by a push of type ``alert``; one without alert and sound shows nothing
     and goes with priority 5, as the silent ones (``background``) do.
@@ -81,51 +83,74 @@ def build_apns(push: Push, *, topic: str = "", content_free: bool = False) -> Ap
     headers = _mapping(push.overrides.get("headers"))
     wanted = headers.get("apns-push-type")
     limit = MAX_VOIP_BODY_BYTES if wanted == "voip" else MAX_BODY_BYTES
-    body, aps, cut = _fitted(push, str(wanted), limit, content_free)
+    fitted = _fitted(push, wanted, limit, generic_text, with_content)
+    aps = fitted.message["aps"]
     push_type = _push_type(wanted, aps)
     return ApnsMessage(
-        body=body,
+        body=orjson.dumps(fitted.message),
         topic=_header(headers, "apns-topic") or (topic or push.target.app) + TOPIC_SUFFIXES[push_type],
         push_type=push_type,
         priority=_priority(push, headers, push_type, aps),
         collapse_id=_collapse_id(headers, push.collapse_id),
         expiration=_expiration(headers, push.expires_at_s),
         apns_id=push.push_id.lower(),
-        cut=cut,
+        trimmed=fitted.trimmed,
     )
 
 
 # -- body --
 
 
-def _payload(push: Push, wanted_type: str) -> dict[str, Any]:
-    aps = _visible_aps(push) if push.kind == "notify" else _quiet_aps(push)
-    payload: dict[str, Any] = {"aps": aps}
+def _fitted(push: Push, wanted_type: Any, limit: int, generic_text: str, with_content: bool) -> Fitted:
+    def encode(notification: Mapping[str, Any], data: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        return _payload(push, wanted_type, notification, data, overrides)
+
+    if with_content:
+        try:
+            fitted = fit(push, encode, limit, generic_text)
+        except TypeError:
+            # Something in it is no JSON. What is left without it still tells the app to come and ask.
+            fitted = without_content(push, encode, generic_text)
+    else:
+        fitted = without_content(push, encode, generic_text)
+    if fitted.trimmed == "content":
+        fitted = _waking(push, fitted)
+    if fitted.size_bytes > limit:
+        raise ValueError("the hub object alone is longer than a push may be")
+    return fitted
+
+
+def _waking(push: Push, fitted: Fitted) -> Fitted:
+    """Without content the app has to run, to fetch it; and what was to be heard is heard."""
+    aps = {**fitted.message["aps"], "content-available": 1}
+    if push.kind == "notify" and push.notification.get("sound"):
+        aps["sound"] = "default"
+    message = {**fitted.message, "aps": aps}
+    return Fitted(message, len(orjson.dumps(message)), "content")
+
+
+def _payload(
+    push: Push, wanted_type: Any, notification: Mapping[str, Any], data: Any, overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    payload: dict[str, Any] = {}
     if push.kind == "notify":
-        if push.notification.get("image"):
-            payload["image"] = push.notification["image"]
-        if push.data is not None:
-            payload["data"] = push.data
-    for key, value in push.overrides.items():
-        if key == "aps":
-            _merge_aps(aps, _mapping(value))
-        elif key not in ("headers", "hub"):
-            payload[key] = value
-    if _push_type(wanted_type, aps) == "background":
-        aps.setdefault("content-available", 1)
+        payload["aps"] = _visible_aps(push, notification)
+        if notification.get("image"):
+            payload["image"] = notification["image"]
+        if data is not None:
+            payload["data"] = data
+    else:
+        payload["aps"] = _quiet_aps(push)
+    if overrides:
+        ours = {name: value for name, value in overrides.items() if name not in ("headers", "hub", "aps")}
+        payload = patched(payload, {**ours, "aps": _mapping(overrides.get("aps"))})
+    if _push_type(wanted_type, payload["aps"]) == "background":
+        payload["aps"].setdefault("content-available", 1)
     payload["hub"] = dict(push.hub)
     return payload
 
 
-def _merge_aps(aps: dict[str, Any], override: Mapping[str, Any]) -> None:
-    alert = aps.get("alert")
-    aps.update(override)
-    if isinstance(alert, dict) and isinstance(override.get("alert"), Mapping):
-        aps["alert"] = {**alert, **override["alert"]}
-
-
-def _visible_aps(push: Push) -> dict[str, Any]:
-    shown = push.notification
+def _visible_aps(push: Push, shown: Mapping[str, Any]) -> dict[str, Any]:
     aps: dict[str, Any] = {}
     alert = {key: shown[key] for key in ("title", "subtitle", "body") if shown.get(key)}
     if alert:
@@ -155,82 +180,9 @@ def _quiet_aps(push: Push) -> dict[str, Any]:
 
 def _badge(push: Push) -> int | None:
     badge = push.badge if push.badge is not None else push.notification.get("badge")
-    return badge if isinstance(badge, int) and not isinstance(badge, bool) else None
-
-
-# -- fitting --
-
-
-def _fitted(
-    push: Push, wanted_type: str, limit: int, content_free: bool
-) -> tuple[bytes, Mapping[str, Any], Cut]:
-    """The body, what it says to the system, and what had to give way."""
-    if not content_free:
-        payload = _payload(push, wanted_type)
-        try:
-            body = orjson.dumps(payload)
-            if len(body) <= limit:
-                return body, payload["aps"], ""
-            shorter = _with_shorter_preview(payload, limit)
-            if shorter is not None:
-                return shorter, payload["aps"], "preview"
-        except TypeError:
-            # Something in it is no JSON. What is left without it still tells the app to come and ask.
-            pass
-    aps = _content_free_aps(push)
-    for least in (aps, {"content-available": 1}):
-        body = orjson.dumps({"aps": least, "hub": dict(push.hub)})
-        if len(body) <= limit:
-            return body, least, "content"
-    raise ValueError("the hub object alone is longer than a push may be")
-
-
-def _with_shorter_preview(payload: Mapping[str, Any], limit: int) -> bytes | None:
-    """``payload`` with the end of its body text cut off, None where that is not enough."""
-    aps = payload["aps"]
-    alert = aps.get("alert")
-    text = alert.get("body") if isinstance(alert, dict) else alert
-    if not isinstance(text, str):
+    if isinstance(badge, bool) or not isinstance(badge, int) or not 0 <= badge <= _MAX_BADGE:
         return None
-
-    def encoded(kept: str) -> bytes:
-        shown = {**alert, "body": kept} if isinstance(alert, dict) else kept
-        return orjson.dumps({**payload, "aps": {**aps, "alert": shown}})
-
-    kept = _cut(text, limit - len(encoded("")))
-    return encoded(kept) if kept else None
-
-
-def _content_free_aps(push: Push) -> dict[str, Any]:
-    """What wakes the app, and for something visible as much as names it."""
-    aps = {**_quiet_aps(push), "content-available": 1}
-    if push.kind != "notify":
-        return aps
-    shown = push.notification
-    for key in ("title", "body"):
-        if isinstance(shown.get(key), str) and shown[key]:
-            # A lone half of a surrogate pair cannot be sent.
-            text = shown[key].encode("utf-8", "replace").decode()
-            aps["alert"] = {key: _cut(text, _SHORT_TEXT_BYTES)}
-            aps["mutable-content"] = 1
-            break
-    if shown.get("sound"):
-        aps["sound"] = "default"
-    return aps
-
-
-def _cut(text: str, room: int) -> str:
-    """The longest beginning of ``text`` that takes ``room`` bytes of JSON, its quotes aside."""
-    if len(orjson.dumps(text)) - 2 <= room:
-        return text
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if len(orjson.dumps(text[:middle] + "…")) - 2 <= room:
-            low = middle
-        else:
-            high = middle - 1
-    return text[:low] + "…" if low else ""
+    return badge
 
 
 # -- headers --

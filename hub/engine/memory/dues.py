@@ -54,3 +54,7 @@ class DueQueue:
     def place_of(self, member: str) -> tuple[str, int] | None:
         """Lane and due time of a member."""
         return self._places.get(member)
+
+    def members(self) -> set[str]:
+        """Everybody who is due some time."""
+        return set(self._places)

@@ -6,6 +6,7 @@ Rules change rows; here is seen to it that the queue of due rows, the traces and
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from hub.delivery.inbox import INBOX_POLICY, inbox_channel, inbox_owner
@@ -31,10 +32,18 @@ class _User:
 
 
 class Inboxes:
-    """All users of one process. Every call is one step: nothing in here awaits."""
+    """All users of one process. Every call is one step: nothing in here awaits.
+
+    ``live_nodes`` need not be told where this process is the only node.
+    """
 
     def __init__(
-        self, broker: MemoryBroker, wakes: Wakes, options: DeliveryOptions, now_ms: Callable[[], int]
+        self,
+        broker: MemoryBroker,
+        wakes: Wakes,
+        options: DeliveryOptions,
+        now_ms: Callable[[], int],
+        live_nodes: Callable[[], AbstractSet[str]] = frozenset,
     ) -> None:
         self.dues = DueQueue()
         self.traces = Traces(options.trace_ttl_s * 1000)
@@ -45,12 +54,13 @@ class Inboxes:
         self._wakes = wakes
         self._options = options
         self._now_ms = now_ms
+        self._live_nodes = live_nodes
         self._users: dict[str, _User] = {}
         broker.on_sweep(self.sweep)
 
     def moment(self) -> Moment:
-        """Now. This process is its only node, so all are alive."""
-        return Moment(self._now_ms(), self._options)
+        """Now."""
+        return Moment(self._now_ms(), self._options, self._live_nodes())
 
     def owners(self) -> list[str]:
         """All users with a state, as they are at this moment."""

@@ -6,6 +6,7 @@ Workers and commands use it. What a node owns, presence and control, is not star
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 from hub.engine.redis.commands import Commands
 from hub.engine.redis.keys import Keys
@@ -42,6 +43,9 @@ class BesideLifecycle:
             await self._link.start()
             undo.push_async_callback(self._ledger.stop)
             self._undo = undo.pop_all()
+
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """Whoever is no node loses no lease, and is never told of one."""
 
     async def stop(self) -> None:
         """End in the opposite order. Idempotent."""

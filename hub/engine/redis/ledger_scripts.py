@@ -21,6 +21,38 @@ from hub.engine.redis.stream_writer import life_s, new_birth
 DEAD_TTL_S = 7 * 86_400
 """How long dead letters are kept."""
 
+_ROW_FIELDS = (
+    "lane",
+    "hash",
+    "token_ms",
+    "pending",
+    "nonce",
+    "birth",
+    "acked",
+    "pushed",
+    "sent",
+    "again",
+    "shown",
+    "clear",
+    "badge_want",
+    "badge_sent",
+    "p0",
+    "claim",
+    "claim_until",
+    "target",
+    "attempts",
+    "generation",
+    "node",
+    "client",
+    "state",
+    "online",
+    "left_ms",
+    "left_how",
+    "last_seen",
+    "until",
+)
+"""What scripts read of a device's row at once."""
+
 _NAMES = (
     "notify",
     "plan",
@@ -64,10 +96,14 @@ def ledger_scripts(options: DeliveryOptions) -> dict[str, Script]:
         "INBOX_SIZE": INBOX_POLICY.size,
         "INBOX_TTL_S": INBOX_POLICY.ttl_s,
         "INBOX_LIFE_S": life_s(INBOX_POLICY),
+        "INBOX_LIFE_MS": life_s(INBOX_POLICY) * 1000,
+        "ROW_FIELD_COUNT": len(_ROW_FIELDS),
     }
-    lines = [f"local {name} = {number}" for name, number in numbers.items()]
-    lines.append(f"local BACKGROUND_COUNTS = {str(options.background_counts).lower()}")
-    constants = "\n".join(lines)
+    constants = {name: str(number) for name, number in numbers.items()}
+    constants["BACKGROUND_COUNTS"] = str(options.background_counts).lower()
+    constants["ROW_FIELDS"] = ", ".join(f"'{field}'" for field in _ROW_FIELDS)
+    # In a script a field is a place in the row, by its name in capitals.
+    constants |= {field.upper(): str(place) for place, field in enumerate(_ROW_FIELDS, 1)}
     return {name: load_script("clock", "stream", "ledger", name, constants=constants) for name in _NAMES}
 
 

@@ -67,8 +67,20 @@ class AcceptedPush:
             "stream": self.stream,
             "jwt_hash": self.jwt_hash,
             "headers": dict(self.headers),
-            "body": self.json if self.json is not None else self.body.decode(errors="replace"),
+            "body": self._shown_body(),
         }
+
+    def _shown_body(self) -> Any:
+        body = self.json
+        if body is None:
+            return self.body.decode(errors="replace")
+        # FCM has the token in the message itself.
+        message = body.get("message") if isinstance(body, dict) else None
+        if isinstance(message, dict):
+            for name in ("token", "fid"):
+                if message.get(name) == self.token:
+                    message[name] = self.token_hash
+        return body
 
 
 class Ledger:

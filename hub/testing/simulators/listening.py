@@ -10,7 +10,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 from hub.testing.simulators.http import Connection, Exchange
 from hub.testing.simulators.http1 import Http1Connection
@@ -138,9 +138,9 @@ class _Entrance(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._listener.enter(transport)
+        # Of its shape, though not always of its class: loops have transports of their own.
+        self._transport = cast(asyncio.Transport, transport)
+        self._listener.enter(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._listener.forget(self._transport)

@@ -1,4 +1,4 @@
-"""``hub serve`` and ``hub worker``: what they refuse before anything runs."""
+"""``hub serve``: what it refuses before anything runs."""
 
 from __future__ import annotations
 
@@ -62,13 +62,6 @@ def test_several_processes_are_refused(tmp_path: Path) -> None:
     done = run_hub("serve", "--processes", "2", cwd=tmp_path, env=SECRET)
     assert done.code == 2
     assert "memory engine" in done.err
-
-
-def test_separate_worker_is_refused(tmp_path: Path) -> None:
-    """On the memory engine there is nothing that a second process could see."""
-    done = run_hub("worker", cwd=tmp_path)
-    assert done.code == 2
-    assert "no separate worker on the memory engine" in done.err
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_a_notification_becomes_an_alert_with_the_hub_object_beside_it() -> None
         "hub": HUB,
     }
     assert (message.topic, message.push_type, message.priority) == ("com.example.chat", "alert", 10)
-    assert (message.collapse_id, message.expiration, message.cut) == ("c" * 32, 1_900_000_000, "")
+    assert (message.collapse_id, message.expiration, message.trimmed) == ("c" * 32, 1_900_000_000, "nothing")
 
 
 def test_everything_a_notification_names_is_shown() -> None:
@@ -208,7 +208,7 @@ def test_a_body_that_is_too_long_loses_its_end() -> None:
     """The preview is what the app can fetch again, so it gives way first."""
     message = build_apns(push(notification={"title": "Ann", "body": "ä" * 5000}, data={"room": 4}))
     body = body_of(message)
-    assert message.cut == "preview"
+    assert message.trimmed == "preview"
     assert MAX_BODY_BYTES - 3 <= len(message.body) <= MAX_BODY_BYTES
     assert body["aps"]["alert"]["body"].endswith("ä…")
     assert body["data"] == {"room": 4}
@@ -222,40 +222,70 @@ def test_what_has_to_be_escaped_is_measured_as_it_is_sent() -> None:
     assert body_of(message)["aps"]["alert"]["body"].startswith('"\x01"')
 
 
-def test_data_that_is_too_long_makes_it_content_free() -> None:
-    """The title still names it; the app resumes and fetches the rest."""
+def test_data_that_is_too_long_goes_before_the_words() -> None:
+    """The app fetches its data by itself; what is shown stays."""
     message = build_apns(push(notification={"title": "Ann", "body": "Hi"}, data="d" * 5000))
-    assert message.cut == "content"
+    assert message.trimmed == "data"
     assert body_of(message) == {
-        "aps": {"alert": {"title": "Ann"}, "mutable-content": 1, "content-available": 1},
+        "aps": {"alert": {"title": "Ann", "body": "Hi"}, "mutable-content": 1},
+        "hub": HUB,
+    }
+
+
+def test_what_is_still_too_long_becomes_content_free() -> None:
+    """A generic text is shown, the sound is heard, the app is woken to fetch the rest."""
+    shown = {"title": "t" * 5000, "sound": "s" * 50}
+    message = build_apns(push(notification=shown), generic_text="News")
+    assert message.trimmed == "content"
+    assert body_of(message) == {
+        "aps": {"alert": {"body": "News"}, "mutable-content": 1, "content-available": 1, "sound": "default"},
         "hub": HUB,
     }
     assert (message.push_type, message.priority) == ("alert", 10)
 
 
-def test_content_free_data_without_words_is_silent() -> None:
+def test_overrides_that_are_too_long_are_left_out() -> None:
+    """They are content like any other."""
+    message = build_apns(push(overrides={"extra": "e" * 5000}))
+    assert message.trimmed == "content"
+    assert "extra" not in body_of(message)
+
+
+def test_data_without_words_that_is_too_long_is_silent() -> None:
     """Nothing to show means nothing shown."""
     message = build_apns(push(notification={}, data="d" * 5000))
-    assert (message.push_type, message.priority, message.cut) == ("background", 5, "content")
+    assert (message.push_type, message.priority, message.trimmed) == ("background", 5, "data")
     assert body_of(message) == {"aps": {"content-available": 1}, "hub": HUB}
 
 
 def test_what_is_no_json_makes_it_content_free() -> None:
     """A half of a surrogate pair somewhere loses the words, not the notification."""
-    message = build_apns(push(notification={"title": "a\ud800b", "body": "Hi"}))
-    assert body_of(message)["aps"]["alert"] == {"title": "a?b"}
+    message = build_apns(push(notification={"title": "a\ud800b", "body": "Hi"}), generic_text="News")
+    assert body_of(message)["aps"]["alert"] == {"body": "News"}
 
 
 def test_the_short_form_can_be_asked_for() -> None:
     """For a provider that called the ordinary form too large."""
-    assert build_apns(push(), content_free=True).cut == "content"
+    assert build_apns(push(), with_content=False).trimmed == "content"
+
+
+@pytest.mark.parametrize("badge", [-1, 2**70, True, "3", 1.5])
+def test_a_badge_that_is_no_count_is_left_out(badge: Any) -> None:
+    """It would cost the whole notification otherwise."""
+    assert "badge" not in body_of(build_apns(push(notification={"title": "Ann", "badge": badge})))["aps"]
+
+
+def test_a_null_in_overrides_takes_a_field_out() -> None:
+    """As in the overrides of every provider."""
+    body = body_of(build_apns(push(badge=3, overrides={"aps": {"badge": None, "mutable-content": None}})))
+    assert body["aps"] == {"alert": {"title": "Ann", "body": "Hello"}}
 
 
 def test_a_call_may_be_longer() -> None:
     """The limit of voip pushes is 5120 bytes."""
     headers = {"apns-push-type": "voip"}
     message = build_apns(push(data="d" * 4800, overrides={"headers": headers}))
-    assert message.cut == ""
+    assert message.trimmed == "nothing"
     assert MAX_BODY_BYTES < len(message.body) <= MAX_VOIP_BODY_BYTES
 
 

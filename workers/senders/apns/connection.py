@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from aioapns.common import NotificationRequest, NotificationResult
@@ -40,6 +38,7 @@ from workers.senders.apns.exchange import (
     OutcomeUnknown,
     json_object,
 )
+from workers.senders.apns.liveness import Liveness, Timing, keep_alive
 from workers.senders.apns.wire import Wire
 
 logger = logging.getLogger(__name__)
@@ -48,17 +47,6 @@ _RESERVED_WINDOW_BYTES: Final = 8192
 """Below this no new request is begun: it might have to wait half-sent."""
 _TYPICAL_REQUEST_BYTES: Final = 1024
 _PING: Final = b"alive?!\n"
-_TCP_PROBE_AFTER_S: Final = 60
-_TCP_GIVE_UP_MS: Final = 15_000
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How long one connection waits for what; seconds."""
-
-    ping_after_s: float
-    ping_timeout_s: float
-    idle_close_s: float
 
 
 class ApnsConnection(APNsTLSClientProtocol):
@@ -85,7 +73,6 @@ class ApnsConnection(APNsTLSClientProtocol):
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self.answered_once = False
         self._authority = authority.encode()
-        self._timing = timing
         self._max_streams = max_streams
         self._on_room = on_room
         self._wall_s = wall_s
@@ -94,18 +81,18 @@ class ApnsConnection(APNsTLSClientProtocol):
         self._draining = False
         self._lost = False
         self._choked = False
-        self._doubted = False
         self._flush_asked = False
-        self._heard_at_s = self._used_at_s = self.made_at_s = self.loop.time()
-        self._watch: asyncio.TimerHandle | None = None
-        self._ping_deadline: asyncio.TimerHandle | None = None
+        self.made_at_s = self.loop.time()
+        self._liveness = Liveness(
+            self.loop, timing, ping=self._ping, on_dead=self._on_no_ping_answer, on_idle=self.retire
+        )
 
     # -- what the pool asks --
 
     @property
     def room(self) -> int:
         """How many requests more may be begun now."""
-        if self._draining or self._lost or self._doubted or self._choked or not self.ready.done():
+        if self._draining or self._lost or self._liveness.doubted or self._choked or not self.ready.done():
             return 0
         free = min(self.conn.remote_settings.max_concurrent_streams, self._max_streams) - len(self._exchanges)
         window = self.conn.outbound_flow_control_window
@@ -146,10 +133,8 @@ class ApnsConnection(APNsTLSClientProtocol):
 
     def doubt(self, since_s: float) -> None:
         """A request of then got no answer in time: unless anything came since, ask whether the peer lives."""
-        if self._lost or self._doubted or self._heard_at_s > since_s:
-            return
-        self._doubted = True
-        self._ping()
+        if not self._lost:
+            self._liveness.doubt(since_s)
 
     def close(self) -> None:
         """Say goodbye and close at once. What is under way ends as unknown."""
@@ -173,16 +158,16 @@ class ApnsConnection(APNsTLSClientProtocol):
         """Greet, and wait for the peer's SETTINGS before anything is sent."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        _keep_alive(transport.get_extra_info("socket"))
+        keep_alive(transport.get_extra_info("socket"))
         self.conn.initiate_connection()
         self._flush()
-        self._watch_silence()
+        self._liveness.start()
 
     def data_received(self, data: bytes) -> None:
         """Take frames; each ends, feeds or unblocks the request of its stream."""
         if self._lost:
             return
-        self._heard_at_s = self.loop.time()
+        self._liveness.heard()
         try:
             events = self.conn.receive_data(data)
             for event in events:
@@ -233,7 +218,7 @@ class ApnsConnection(APNsTLSClientProtocol):
         self._send_body(stream_id, exchange)
         self._ask_flush()
         request.connection = self
-        request.sent_at_s = self._used_at_s = self.loop.time()
+        request.sent_at_s = self._liveness.used()
         return stream_id
 
     def _send_body(self, stream_id: int, exchange: Exchange) -> None:
@@ -354,33 +339,13 @@ class ApnsConnection(APNsTLSClientProtocol):
         self.retire()
 
     def _on_ping_answer(self, event: PingAckReceived) -> None:
-        if self._ping_deadline is not None:
-            self._ping_deadline.cancel()
-            self._ping_deadline = None
-        self._doubted = False
+        self._liveness.answered()
 
     # -- life and death --
 
-    def _watch_silence(self) -> None:
-        """Ask a silent peer whether it lives; leave one that was not needed for long."""
-        now = self.loop.time()
-        timing = self._timing
-        if not self._exchanges and now - self._used_at_s >= timing.idle_close_s:
-            self.retire()
-            return
-        silent_s = now - self._heard_at_s
-        if silent_s >= timing.ping_after_s:
-            self._ping()
-            silent_s = 0.0
-        left_s = min(timing.ping_after_s - silent_s, timing.idle_close_s - (now - self._used_at_s))
-        self._watch = self.loop.call_later(max(left_s, 0.01), self._watch_silence)
-
     def _ping(self) -> None:
-        if self._ping_deadline is not None or self._lost:
-            return
         self.conn.ping(_PING)
         self._ask_flush()
-        self._ping_deadline = self.loop.call_later(self._timing.ping_timeout_s, self._on_no_ping_answer)
 
     def _on_no_ping_answer(self) -> None:
         logger.info("APNs does not answer a ping, its connection is dropped")
@@ -397,9 +362,7 @@ class ApnsConnection(APNsTLSClientProtocol):
         if self._lost:
             return
         self._lost = True
-        for timer in (self._watch, self._ping_deadline):
-            if timer is not None:
-                timer.cancel()
+        self._liveness.stop()
         if not self.ready.done():
             self.ready.set_exception(ConnectionClosed(why))
             # The pool may have stopped waiting for it.
@@ -428,14 +391,3 @@ _HANDLERS: Final[dict[type[Event], Callable[[ApnsConnection, Any], None]]] = {
 def _goaway_reason(data: bytes | None) -> str:
     reason = json_object(data or b"").get("reason")
     return reason[:64] if isinstance(reason, str) and reason.isascii() and reason.isprintable() else ""
-
-
-def _keep_alive(sock: socket.socket | None) -> None:
-    """Let the kernel notice a peer that went without a word, and keep a NAT's memory of us."""
-    if sock is None:
-        return
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", _TCP_PROBE_AFTER_S), ("TCP_USER_TIMEOUT", _TCP_GIVE_UP_MS)):
-        option = getattr(socket, name, None)
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -18,7 +18,21 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from workers.senders.apns.options import ApnsOptions, CertificateCredentials, TokenCredentials
 from workers.senders.port import BadCredentials
 
+_BUNDLE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _TEN_SIGNS: Final = re.compile(r"[A-Za-z0-9]{10}")
+
+
+def check_topic(options: ApnsOptions) -> None:
+    """Whether the bundle id is one, since it goes into a header of every request.
+
+    Raises:
+        BadCredentials: it is none.
+    """
+    if not _BUNDLE_ID.fullmatch(options.bundle_id):
+        raise BadCredentials(
+            f"{options.label}: topic {options.bundle_id!r} is no bundle id; "
+            "name the bundle id where it is not the name of the app"
+        )
 
 
 def signing_key(options: ApnsOptions, credentials: TokenCredentials) -> ec.EllipticCurvePrivateKey:

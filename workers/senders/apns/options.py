@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from workers.payloads.apns import GENERIC_TEXT
+
 PRODUCTION_HOST: Final = "api.push.apple.com"
 SANDBOX_HOST: Final = "api.sandbox.push.apple.com"
 
@@ -40,7 +42,7 @@ class ApnsOptions:
     ``max_streams`` bounds what is in flight on one connection below the peer's own limit.
     ``request_timeout_s`` is for one send with everything in it; connecting gets its own, shorter.
     A connection on which nothing came for ``ping_after_s`` is asked whether it lives; one without a
-    send for ``idle_close_s`` is closed.
+    send for ``idle_close_s`` is closed. ``generic_text`` is shown where content does not fit.
     """
 
     app: str
@@ -57,6 +59,7 @@ class ApnsOptions:
     ping_after_s: float = 3600.0
     ping_timeout_s: float = 5.0
     idle_close_s: float = 86_400.0
+    generic_text: str = GENERIC_TEXT
 
     @property
     def bundle_id(self) -> str:

@@ -22,7 +22,8 @@ from aioapns.common import NotificationRequest, NotificationResult
 from aioapns.connection import APNsBaseConnectionPool
 from aioapns.exceptions import ConnectionClosed
 
-from workers.senders.apns.connection import ApnsConnection, Timing
+from workers.senders.apns.connection import ApnsConnection
+from workers.senders.apns.liveness import Timing
 from workers.senders.apns.options import ApnsOptions
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,9 @@ _SETTLING_S: Final = 1.0
 """How long a connection that has not answered yet is waited for before another one is opened beside it: the
 provider may allow one stream only until it has seen a valid token."""
 _GOODBYE_S: Final = 1.0
+_MAX_CONNECTS: Final = 20
+_CONNECTS_WINDOW_S: Final = 60.0
+"""A provider that ends every connection soon is not to be stormed: Apple takes that for an attack."""
 
 
 class CannotConnect(Exception):
@@ -63,6 +67,7 @@ class ApnsPool(APNsBaseConnectionPool):
         self._leaving: set[ApnsConnection] = set()
         self._connecting: asyncio.Task[None] | None = None
         self._failures = 0
+        self._connects: deque[float] = deque(maxlen=_MAX_CONNECTS)
         self._not_before_s = 0.0
         self._last_failure = ""
         self._stopped = False
@@ -203,6 +208,9 @@ class ApnsPool(APNsBaseConnectionPool):
         if self._connecting is not None or len(self.connections) >= self.max_connections:
             return
         now = self.loop.time()
+        if len(self._connects) == _MAX_CONNECTS and now < self._connects[0] + _CONNECTS_WINDOW_S:
+            self._not_before_s = max(self._not_before_s, self._connects[0] + _CONNECTS_WINDOW_S)
+            self._last_failure = "too many connections in a minute"
         if now < self._not_before_s:
             if not self.connections:
                 raise CannotConnect(self._last_failure, self._not_before_s - now)
@@ -210,6 +218,7 @@ class ApnsPool(APNsBaseConnectionPool):
         for connection in self.connections:
             if not connection.answered_once and now - connection.made_at_s < _SETTLING_S:
                 return
+        self._connects.append(now)
         self._connecting = asyncio.create_task(self._connect(), name="apns-connect")
 
     async def _connect(self) -> None:

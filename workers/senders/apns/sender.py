@@ -26,7 +26,7 @@ from workers.senders.apns.answers import (
     classify,
     is_known,
 )
-from workers.senders.apns.credentials import signing_key, tls_context
+from workers.senders.apns.credentials import check_topic, signing_key, tls_context
 from workers.senders.apns.exchange import ApnsRequest, ApnsResult, NotProcessed, OutcomeUnknown
 from workers.senders.apns.options import ApnsOptions, TokenCredentials
 from workers.senders.apns.pool import ApnsClient, ApnsPool, CannotConnect
@@ -74,6 +74,7 @@ class ApnsSender:
             BadCredentials: by the names of the app and the setting.
         """
         options = self._options
+        check_topic(options)
         if isinstance(options.credentials, TokenCredentials):
             credentials = options.credentials
             self._token = ProviderToken(
@@ -96,7 +97,7 @@ class ApnsSender:
             # It could not even stand in a path; the provider's word for it spares a word of our own.
             return Outcome(Verdict.GONE, reason="BadDeviceToken")
         try:
-            message = build_apns(push, topic=self._options.bundle_id)
+            message = self._built(push)
         except (ValueError, TypeError):
             return Outcome(Verdict.DEAD, reason="cannot be encoded")
         attempt = _Attempt(push, message)
@@ -105,6 +106,9 @@ class ApnsSender:
                 outcome = await self._made(self._client, attempt)
         except TimeoutError:
             return self._timed_out(attempt)
+        except Exception as error:  # the port promises an outcome; the text stays out, it may quote a secret
+            logger.error("%s: a push failed within the sender: %s", self._options.label, type(error).__name__)
+            return Outcome(Verdict.LATER, reason="sender failed", unknown=attempt.was_sent)
         return self._guarded(outcome)
 
     async def stop(self) -> None:
@@ -115,9 +119,17 @@ class ApnsSender:
 
     # -- one attempt --
 
+    def _built(self, push: Push, *, with_content: bool = True) -> ApnsMessage:
+        options = self._options
+        return build_apns(
+            push, topic=options.bundle_id, generic_text=options.generic_text, with_content=with_content
+        )
+
     async def _made(self, client: ApnsClient, attempt: _Attempt) -> Outcome:
         outcome = Outcome(Verdict.LATER, reason="no connection")
         for _ in range(_MAX_REQUESTS):
+            # What was sent before is answered: nothing of it is in doubt.
+            attempt.request = None
             authorization = await self._authorization()
             request = ApnsRequest(attempt.push.target.token, attempt.message, authorization)
             attempt.request = request
@@ -167,17 +179,16 @@ class ApnsSender:
         if reason == WRONG_CONNECTION:
             # The connection that said so has left the pool.
             return True
-        if reason == TOO_LARGE and attempt.message.cut != "content":
-            attempt.message = build_apns(attempt.push, topic=self._options.bundle_id, content_free=True)
+        if reason == TOO_LARGE and attempt.message.trimmed != "content":
+            attempt.message = self._built(attempt.push, with_content=False)
             return True
         return False
 
     def _timed_out(self, attempt: _Attempt) -> Outcome:
         request = attempt.request
-        sent = request is not None and request.sent_at_s is not None
         if request is not None and request.connection is not None and request.sent_at_s is not None:
             request.connection.doubt(request.sent_at_s)
-        return Outcome(Verdict.LATER, reason="timeout", unknown=sent)
+        return Outcome(Verdict.LATER, reason="timeout", unknown=attempt.was_sent)
 
     def _guarded(self, outcome: Outcome) -> Outcome:
         """``outcome``, unless it would prune a registry for a configuration's fault."""
@@ -210,3 +221,8 @@ class _Attempt:
         self.message = message
         self.mended: set[str] = set()
         self.request: ApnsRequest | None = None
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether the provider may have got the last request."""
+        return self.request is not None and self.request.sent_at_s is not None

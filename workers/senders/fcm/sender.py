@@ -51,6 +51,7 @@ class FcmSender:
         self._inflight = InFlight()
         self._accepted = False
         self._strangers = 0
+        self._third_party_told = False
 
     async def start(self) -> None:
         """Check the service account, get a first access token, open the wire.
@@ -130,7 +131,7 @@ class FcmSender:
             except httpx.HTTPError as error:
                 return self._refused(sdk.firebase_error(error), started_s)
         except AccessRefused as error:
-            return Outcome(Verdict.STOP, f"access refused: {error}", 401)
+            return Outcome(Verdict.STOP, f"access refused: {error}")
 
     async def _post(self, body: dict[str, Any], access: Access) -> Answer:
         if self._wire is None:
@@ -148,6 +149,13 @@ class FcmSender:
     def _refused(self, error: exceptions.FirebaseError, started_s: float) -> Outcome:
         attempt = Attempt(int(started_s * 1000), self._wall_s(), others_accepted=self._accepted)
         outcome = classify(error, attempt)
+        if isinstance(error, messaging.ThirdPartyAuthError) and not self._third_party_told:
+            self._third_party_told = True
+            logger.error(
+                "fcm: project %s has no working APNs or web push key: iPhones or browsers get nothing (%s)",
+                self._options.app,
+                outcome.reason,
+            )
         if isinstance(error, messaging.SenderIdMismatchError) and not self._accepted:
             self._strangers += 1
             if self._strangers >= STRANGERS_IN_A_ROW:

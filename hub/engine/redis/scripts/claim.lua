@@ -50,7 +50,7 @@ local function hand_out(user, row, due_ms)
   end
   lighten(owed)
   local until_ms, unread = now + CLAIM_MS, unread_of(user)
-  put(row, CLAIM_ID, claim)
+  put(row, CLAIM, claim)
   put(row, CLAIM_UNTIL, decimal(until_ms))
   put(row, TARGET, decimal(user.stream.offset))
   if row[BADGE_WANT] then

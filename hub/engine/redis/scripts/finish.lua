@@ -9,7 +9,7 @@
 
 local user = open_user(ARGV[6])
 local row = user.name and load_row(user, ARGV[7])
-if not row or row[CLAIM_ID] ~= ARGV[9] then
+if not row or row[CLAIM] ~= ARGV[9] then
   save_user(user)
   return { 0 }
 end
@@ -105,6 +105,12 @@ for place = math.max(1, #screen - MAX_SHOWN + 1), #screen do
 end
 put(row, SHOWN, #newest > 0 and table.concat(newest, ' '))
 
+for _, each in ipairs(marks) do
+  if full_trace[each[1]] or is_kept_always[each[2]] then
+    mark(user, each[1], line(now, each[2], row.device, ARGV[15], each[3]))
+  end
+end
+
 move_pushed(user, row, target)
 
 if ARGV[14] ~= '' then
@@ -124,12 +130,6 @@ for _, id in ipairs(clear) do
   end
 end
 put(row, CLEAR, #still_clear > 0 and table.concat(still_clear, ' '))
-
-for _, each in ipairs(marks) do
-  if full_trace[each[1]] or is_kept_always[each[2]] then
-    mark(user, each[1], line(now, each[2], row.device, ARGV[15], each[3]))
-  end
-end
 
 -- Letters are named by their time, in the order of their coming.
 for _, letter in ipairs(dead) do

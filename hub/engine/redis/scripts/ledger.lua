@@ -16,26 +16,14 @@
 --                devices    ids, blank between them, in the order of their registration
 --                withdrawn  offsets in the inbox that count as read, blank between them
 --                until      ms; then the row is forgotten, and the key expires
--- device (hash): record (JSON without the token), token, and ROW_FIELDS; a field that is not there is empty
+-- device (hash): record (JSON without the token), token, and what ROW_FIELDS names; fields that are not there are
+--                empty, and false in a row here
 -- due (sorted set, one a lane): <owner>:<device> -> when a worker may try
 -- seen (string): <until> <offset> <epoch> <1 when withdrawn else 0> <hash of the body>
 -- trace (list):  <ms>\n<event>\n<device>\n<node>\n<detail>
 
 local now = now_ms_from(ARGV[1])
 local base, publish, new_birth, live_nodes = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-
-local ROW_FIELDS = {
-  'lane', 'hash', 'token_ms', 'pending', 'nonce',
-  'birth', 'acked', 'pushed', 'sent', 'again', 'shown', 'clear', 'badge_want', 'badge_sent',
-  'p0', 'claim', 'claim_until', 'target', 'attempts',
-  'generation', 'node', 'client', 'state', 'online', 'left_ms', 'left_how', 'last_seen', 'until',
-}
-local LANE, HASH, TOKEN_MS, PENDING, NONCE = 1, 2, 3, 4, 5
-local BIRTH, ACKED, PUSHED, SENT, AGAIN, SHOWN, CLEAR, BADGE_WANT, BADGE_SENT = 6, 7, 8, 9, 10, 11, 12, 13, 14
-local P0, CLAIM_ID, CLAIM_UNTIL, TARGET, ATTEMPTS = 15, 16, 17, 18, 19
-local GENERATION, NODE, CLIENT, STATE, ONLINE, LEFT_MS, LEFT_HOW, LAST_SEEN, UNTIL = 20, 21, 22, 23, 24, 25, 26, 27, 28
-
-local ROW_LIFE = INBOX_LIFE_S * 1000
 
 -- users
 
@@ -49,7 +37,6 @@ local function open_user(owner)
     log_key = base .. 'log:' .. channel,
     fanout = base .. 'ch:' .. channel,
     read = 0, last_push = 0, push_until = 0, devices = '', withdrawn = '', until_ms = 0,
-    changes = {},
   }
   user.stream = open_stream(base .. 'term', user.meta_key, user.log_key, now, new_birth)
   local f = redis.call('HMGET', user.key,
@@ -75,15 +62,17 @@ end
 
 local function put_user(user, field, value)
   user[field] = value
-  table.insert(user.changes, field)
-  table.insert(user.changes, type(value) == 'number' and decimal(value) or value)
+  local changes = user.changes or {}
+  user.changes = changes
+  changes[#changes + 1] = field
+  changes[#changes + 1] = type(value) == 'number' and decimal(value) or value
 end
 
 -- The row lives on for as long as an inbox does.
 local function keep_user(user)
   user.stream.is_relied_on = true
-  if user.name and user.until_ms < now + ROW_LIFE then
-    put_user(user, 'until', decimal(now + ROW_LIFE + math.floor(ROW_LIFE * LATE_SHARE)))
+  if user.name and user.until_ms < now + INBOX_LIFE_MS then
+    put_user(user, 'until', decimal(now + INBOX_LIFE_MS + math.floor(INBOX_LIFE_MS * LATE_SHARE)))
   end
 end
 
@@ -100,7 +89,7 @@ local function save_user(user)
       keep_user(user)
     end
   end
-  if #user.changes > 0 then
+  if user.changes then
     redis.call('HSET', user.key, unpack(user.changes))
   end
   if user['until'] then
@@ -220,7 +209,7 @@ end
 
 -- Whoever holds the row, holds it no longer.
 local function drop_claim(row)
-  put(row, CLAIM_ID, false)
+  put(row, CLAIM, false)
   put(row, CLAIM_UNTIL, false)
   put(row, TARGET, false)
 end
@@ -239,11 +228,13 @@ end
 -- The row as of now; nil where there is none. An unset field is false.
 local function load_row(user, device)
   local key = row_key(user, device)
-  local row = redis.call('HMGET', key, unpack(ROW_FIELDS))
+  local row = redis.call('HMGET', key, ROW_FIELDS)
   if not row[LANE] or now >= tonumber(row[UNTIL]) then
     return nil
   end
   row.key, row.device, row.member, row.changed = key, device, user.owner .. ':' .. device, {}
+  -- Whatever makes a row due leaves one of these until it is settled.
+  row.may_be_due = row[P0] or row[CLAIM] or row[CLEAR] or row[BADGE_WANT]
   if user.stream and row[BIRTH] ~= user.stream.birth then
     begin_stream(row, user.stream.birth)
   end
@@ -261,21 +252,27 @@ local function rows_of(user)
   return rows
 end
 
+local field_names
+
 local function save_row(row)
-  local set, unset = {}, {}
+  local set, unset, set_count, unset_count = {}, {}, 0, 0
+  local names = field_names or { ROW_FIELDS }
+  field_names = names
   for field in pairs(row.changed) do
-    if row[field] then
-      table.insert(set, ROW_FIELDS[field])
-      table.insert(set, row[field])
+    local value = row[field]
+    if value then
+      set[set_count + 1], set[set_count + 2] = names[field], value
+      set_count = set_count + 2
     else
-      table.insert(unset, ROW_FIELDS[field])
+      unset_count = unset_count + 1
+      unset[unset_count] = names[field]
     end
   end
-  if #set > 0 then
-    redis.call('HSET', row.key, unpack(set))
+  if set_count > 0 then
+    redis.call('HSET', row.key, unpack(set, 1, set_count))
   end
-  if #unset > 0 then
-    redis.call('HDEL', row.key, unpack(unset))
+  if unset_count > 0 then
+    redis.call('HDEL', row.key, unpack(unset, 1, unset_count))
   end
   if row.changed[UNTIL] then
     redis.call('PEXPIREAT', row.key, row[UNTIL])
@@ -284,8 +281,8 @@ end
 
 -- The row lives on for as long as an inbox does.
 local function keep_row(row)
-  if not row[UNTIL] or tonumber(row[UNTIL]) < now + ROW_LIFE then
-    put(row, UNTIL, decimal(now + ROW_LIFE + math.floor(ROW_LIFE * LATE_SHARE)))
+  if not row[UNTIL] or tonumber(row[UNTIL]) < now + INBOX_LIFE_MS then
+    put(row, UNTIL, decimal(now + INBOX_LIFE_MS + math.floor(INBOX_LIFE_MS * LATE_SHARE)))
   end
 end
 
@@ -294,7 +291,7 @@ local function is_usable(row)
 end
 
 local function is_claimed(row)
-  return row[CLAIM_ID] and tonumber(row[CLAIM_UNTIL]) > now
+  return row[CLAIM] and tonumber(row[CLAIM_UNTIL]) > now
 end
 
 local function lives(node)
@@ -331,6 +328,7 @@ end
 
 -- Workers are told when the first of a lane comes nearer.
 local function put_due(row, due_ms)
+  row.may_be_due = true
   local key = base .. 'due:' .. row[LANE]
   local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
   redis.call('ZADD', key, decimal(due_ms), row.member)
@@ -375,7 +373,9 @@ local function set_due_after_wait(row)
 end
 
 local function clear_due(row)
-  redis.call('ZREM', base .. 'due:' .. row[LANE], row.member)
+  if row.may_be_due then
+    redis.call('ZREM', base .. 'due:' .. row[LANE], row.member)
+  end
   if row[P0] then
     put(row, P0, false)
   end

@@ -14,7 +14,7 @@ if not row then
   row = {
     key = row_key(user, device), device = device, member = user.owner .. ':' .. device, changed = {},
   }
-  for field = 1, #ROW_FIELDS do
+  for field = 1, ROW_FIELD_COUNT do
     row[field] = false
   end
   redis.call('DEL', row.key)

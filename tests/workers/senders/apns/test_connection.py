@@ -20,8 +20,9 @@ from tests.support.apns import device_token, push_to
 from tests.support.waiting import eventually
 from workers.payloads.apns import build_apns
 from workers.senders.apns import ApnsOptions, TokenCredentials
-from workers.senders.apns.connection import ApnsConnection, Timing
+from workers.senders.apns.connection import ApnsConnection
 from workers.senders.apns.exchange import ApnsRequest, ApnsResult, NotProcessed, OutcomeUnknown
+from workers.senders.apns.liveness import Timing
 from workers.senders.apns.pool import ApnsPool
 
 

@@ -124,3 +124,11 @@ def test_each_environment_has_its_gateway() -> None:
     assert options(credentials).gateway == "api.push.apple.com"
     assert options(credentials, environment="sandbox").gateway == "api.sandbox.push.apple.com"
     assert options(credentials, host="gateway.test").gateway == "gateway.test"
+
+
+@pytest.mark.parametrize("topic", ["", "two words", "a\r\nb", "ä"])
+async def test_a_topic_that_is_no_bundle_id_is_named(topic: str) -> None:
+    """It would spoil every request of the lane."""
+    credentials = TokenCredentials(P256, "KEYKEYKEY1", "TEAMTEAM01")
+    with pytest.raises(BadCredentials, match="topic"):
+        await ApnsSender(ApnsOptions(app=topic, credentials=credentials), MemoryShelf()).start()

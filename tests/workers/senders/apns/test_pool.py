@@ -149,6 +149,17 @@ async def test_a_gateway_that_closes_before_it_ever_answered_is_not_stormed() ->
         assert apns.connections_opened <= 2
 
 
+async def test_connections_that_all_end_soon_are_rationed() -> None:
+    """A goodbye after every second push: at some point the lane waits, and says for how long."""
+    async with ApnsSimulator() as apns, lane_to(apns) as sender:
+        apns.every(2, Fault.go_away())
+        outcomes = [await sender.send(push_to(n)) for n in range(50)]
+        assert [o.verdict for o in outcomes] == [Verdict.ACCEPTED] * 40 + [Verdict.LATER] * 10
+        assert apns.connections_opened == 20
+        assert outcomes[-1].retry_after_s is not None
+        assert 50 < outcomes[-1].retry_after_s <= 60
+
+
 async def test_a_peer_that_breaks_http_is_left_alone() -> None:
     """Garbage in place of frames ends the connection, and every request of it with an outcome."""
 

@@ -27,6 +27,7 @@ from tests.support.apns import (
 from tests.support.waiting import eventually
 from workers.push import Outcome, Verdict
 from workers.senders.apns import ApnsSender, CertificateCredentials
+from workers.senders.apns.provider_token import ProviderToken
 from workers.senders.port import Sender, SharedToken
 
 
@@ -299,6 +300,22 @@ async def test_stopping_while_connecting_does_not_wait_for_it() -> None:
             await sender.stop()
             outcome = await send
         assert (outcome.verdict, outcome.unknown) == (Verdict.LATER, False)
+
+
+async def test_whatever_fails_inside_an_attempt_has_an_outcome(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The port promises one; the text of the failure stays out of the log."""
+
+    def fail(*args: Any) -> None:
+        raise RuntimeError("secret")
+
+    async with ApnsSimulator() as apns, lane_to(apns) as sender:
+        monkeypatch.setattr(ProviderToken, "current", fail)
+        outcome = await sender.send(push_to(1))
+    assert (outcome.verdict, outcome.unknown) == (Verdict.LATER, False)
+    assert "RuntimeError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 async def test_no_secret_reaches_the_log(caplog: pytest.LogCaptureFixture) -> None:

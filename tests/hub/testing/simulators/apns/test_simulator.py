@@ -206,7 +206,7 @@ async def test_a_client_certificate_stands_in_for_a_token(apns: ApnsSimulator) -
         assert unsaid.status == 200
         other = await client.ask(headers(apns, apns_topic="com.example.other"), BODY)
         assert other.json == {"reason": "TopicDisallowed"}
-        where = {"apns_push_type": "location", "apns_topic": TOPIC + ".location-query"}
+        where: dict[str, Any] = {"apns_push_type": "location", "apns_topic": TOPIC + ".location-query"}
         location = await client.ask(headers(apns, **where), BODY)
         assert (location.status, location.json) == (403, {"reason": "Forbidden"})
 
@@ -293,3 +293,29 @@ async def test_a_scripted_410_has_a_time_even_if_none_was_given(apns: ApnsSimula
     """As the real one always has."""
     apns.script(TOKEN, [Fault.answer(410, "Unregistered")])
     assert abs((await ask(apns)).json["timestamp"] - time.time() * 1000) < 60_000
+
+
+ECHO = {"apns-id": UUID}
+SCRIPTED = [
+    (400, "IdleTimeout"),
+    (403, "BadCertificate"),
+    (403, "BadCertificateEnvironment"),
+    (403, "Forbidden"),
+    (429, "TooManyRequests"),
+    (429, "TooManyProviderTokenUpdates"),
+    (500, "InternalServerError"),
+    (503, "ServiceUnavailable"),
+    (503, "Shutdown"),
+    (418, "SomethingNew"),
+]
+
+
+@pytest.mark.parametrize(("status", "reason"), SCRIPTED)
+async def test_every_other_reason_can_be_scripted(apns: ApnsSimulator, status: int, reason: str) -> None:
+    """In the same shape, for one request; ``accepted`` takes the push all the same."""
+    apns.script(TOKEN, [Fault.answer(status, reason), Fault.answer(status, reason, accepted=True)])
+    for accepted in (0, 1):
+        answer = await ask(apns)
+        assert (answer.status, answer.json, answer.headers) == (status, {"reason": reason}, ECHO)
+        assert len(apns.ledger) == accepted
+    assert (await ask(apns)).status == 200
