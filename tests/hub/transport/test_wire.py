@@ -40,6 +40,21 @@ def test_a_pong_is_not_sent_behind_a_close() -> None:
     assert wire.data_to_send() == [b"\x88\x00", b""]
 
 
+def test_a_goodbye_is_a_close_frame_of_the_peer() -> None:
+    """Ours is none, and broken rules are none either."""
+    wire = opened()
+    wire.receive_data(client_frame(Opcode.TEXT, b"x"))
+    assert not wire.said_goodbye
+    wire.send_close(1000, "")
+    assert not wire.said_goodbye
+    wire.receive_data(client_frame(Opcode.CLOSE))
+    assert wire.said_goodbye
+    assert not wire.is_broken
+    broken = opened()
+    broken.receive_data(client_frame(Opcode.TEXT, b"x", masked=False))
+    assert (broken.said_goodbye, broken.is_broken) == (False, True)
+
+
 def test_payloads_never_reach_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Not even at debug level."""
     caplog.set_level(logging.DEBUG)
