@@ -90,9 +90,10 @@ def test_it_reads_what_the_library_reads(frames: list[bytes], cuts: list[int]) -
     sent = b"".join(frames)
     ends = sorted(min(cut, len(sent)) for cut in cuts)
     ours, stock = Wire(200), Protocol(Side.SERVER, max_size=200)
+    both: tuple[Wire | Protocol, ...] = (ours, stock)
     read: list[list[object]] = [[], []]
     for start, end in zip([0, *ends], [*ends, len(sent)], strict=True):
-        for protocol, seen in zip((ours, stock), read, strict=True):
+        for protocol, seen in zip(both, read, strict=True):
             protocol.receive_data(sent[start:end])
             for event in protocol.events_received():
                 assert isinstance(event, Frame)
