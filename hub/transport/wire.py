@@ -26,6 +26,7 @@ _log.setLevel(logging.WARNING)
 _BY_ITSELF = {0x81: Opcode.TEXT, 0x82: Opcode.BINARY, 0x8A: Opcode.PONG}
 """First bytes of frames that mean something by themselves: final, and of no extension."""
 
+_OPCODES = frozenset(Opcode)
 _MASKED = 0x80
 _LENGTH_BYTES = {126: 2, 127: 8}
 _MAX_CONTROL_BYTES = 125
@@ -106,7 +107,7 @@ class Wire:
             length_at = at + 2
             length = data[at + 1] & ~_MASKED if length_at <= end else 127
             mask_at = length_at + _LENGTH_BYTES.get(length, 0)
-            if mask_at > end and (length_at > end or data[at + 1] & _MASKED):
+            if mask_at > end and (length_at > end or _may_be_frame(data[at], data[at + 1])):
                 self._frame_start = data[at:]
                 return
             if mask_at > length_at:
@@ -160,6 +161,11 @@ class Wire:
         if self._library is None:
             self._library = _Library(self._max_message_bytes, self._extensions or [])
         return self._library
+
+
+def _may_be_frame(first: int, second: int) -> bool:
+    """Whether more bytes could make a frame of these; otherwise the library should say so now."""
+    return bool(second & _MASKED) and first & 0x0F in _OPCODES
 
 
 class _Library(Protocol):
