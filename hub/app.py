@@ -143,7 +143,9 @@ class Hub:
         self.rpc_methods: dict[str, RpcMethod] = {}
         """What clients can call. Without any, every call is answered that RPC is not available."""
         if settings.inbox.enabled:
-            self.notifications = Notifications(self.node.engine, lanes=from_settings.push_lanes(settings))
+            self.notifications = Notifications(
+                self.node.engine, lanes=from_settings.push_lanes(settings), live=self.node
+            )
             self.rpc_methods.update(create_rpc_methods(self.notifications))
         self._services = ConnectionServices(
             loop=loop,

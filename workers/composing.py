@@ -11,7 +11,7 @@ import base64
 import hashlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -26,7 +26,7 @@ PAYLOAD_VERSION: Final = 1
 QUIET_TTL_S: Final = 3600
 """What a badge or a clear is worth: later the app will have asked for itself."""
 
-_PUSHES: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:realtime-push-hub:push")
+_PUSHES: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:realtime-push-hub:push").bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,7 @@ def compose(row: Claimed, receipt_secret: bytes, receipt_ttl_s: int) -> list[Pla
     """The pushes of a claimed row, in the order in which they are to be sent."""
     writer = _Writer(row, receipt_secret, receipt_ttl_s * 1000)
     planned = [writer.clear(each) for each in row.clear]
-    # Each of these shows the count as well, so that the first one that is taken settles the badge.
-    planned += [replace(writer.notify(group), badge=row.badge) for group in row.groups]
+    planned += [writer.notify(group) for group in row.groups]
     if row.rest:
         planned.append(writer.sync())
     if row.badge is not None and not row.groups:
@@ -59,7 +58,12 @@ def compose(row: Claimed, receipt_secret: bytes, receipt_ttl_s: int) -> list[Pla
 
 def push_id(device: str, notification: str) -> str:
     """The same UUID for every attempt at the same notification on the same device."""
-    return str(uuid.uuid5(_PUSHES, f"{device}|{notification}"))
+    # What uuid.uuid5 does (RFC 9562, 5.5), without an object in between: this is done for every attempt.
+    digest = bytearray(hashlib.sha1(_PUSHES + f"{device}|{notification}".encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def collapse_id(device: str, subject: str) -> str:
@@ -131,7 +135,9 @@ class _Writer:
                 overrides=_json_value(overrides),
             ),
             expires_at_ms=terms.expires_at_ms,
-            told=tuple(zip(group.offsets, group.ids or (terms.id,) * group.count, strict=True)),
+            told=tuple(zip(group.offsets, group.ids, strict=True)),
+            # It shows the count as well, so that the first one that is taken settles the badge.
+            badge=row.badge,
         )
 
     def sync(self) -> PlannedPush:

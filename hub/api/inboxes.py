@@ -29,6 +29,8 @@ async def register_device(
     }
     record |= {name: getattr(fields, name) or "" for name in ("locale", "timezone", "app_version")}
     await notifications.register(user, device, record)
+    if device != own_device:
+        await notifications.registered(user, device)
     return r.RegisteredResult(device)
 
 

@@ -20,6 +20,7 @@ from hub.connection.lifetime import Lifetime
 from hub.connection.link import Link, Upgrade
 from hub.connection.membership import Membership
 from hub.connection.services import ConnectionServices
+from hub.delivery.inbox import owner_of
 from hub.errors import (
     BAD_FRAME,
     CONNECTION_CLOSED,
@@ -364,7 +365,8 @@ class Connection(WithDevice):
             "protocol": self.encoding.codec.name,
             "client_ip": self.client_ip,
             "connected_at": self.connected_at_ms,
-            "channels": sorted(self.session.subscriptions),
+            # Their inbox goes without saying.
+            "channels": sorted(each for each in self.session.subscriptions if owner_of(each) is None),
         }
 
 

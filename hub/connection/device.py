@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hub.connection.wheel import Timer
 from hub.delivery.model import Ack, Departure, DeviceState, Hello, Unproven, Welcome
-from hub.errors import NO_PONG, SLOW, WRITE_ERROR, Disconnect
+from hub.errors import NO_PONG, SLOW, Disconnect
 from hub.fanout import Subscriber
 from hub.model import Position, Publication
 from hub.session import State
@@ -23,7 +23,7 @@ SETTLE_S = 0.2
 """No ping for proof before a client had the time to take the connect reply: not every SDK answers one
 that comes in the same read."""
 
-_BROKEN = frozenset((NO_PONG.code, SLOW.code, WRITE_ERROR.code))
+_BROKEN = frozenset((NO_PONG.code, SLOW.code))
 """Ends that say no more than that the socket did not work any longer."""
 
 
@@ -101,9 +101,13 @@ class DeviceSession:
             return
         connection = self._connection
         node = connection.services.node
-        told = Hello(node.id, connection.client, self.state, resumes=self.generation)
+        resumes = self.generation
+        told = Hello(node.id, connection.client, self.state, resumes=resumes)
         welcome = await node.proofs.hello(connection.user, self.id, told)
-        if self.generation and (not welcome.known or welcome.generation == told.resumes):
+        if connection.session.state is State.CLOSED:
+            # It was told once more after it had left.
+            node.proofs.leave(connection.user, self.id, resumes, "dropped", None)
+        elif self.generation and (not welcome.known or welcome.generation == resumes):
             self._welcomed(welcome)
 
     def _welcomed(self, welcome: Welcome) -> None:
@@ -167,8 +171,9 @@ class DeviceSession:
 
     def on_given(self, publication: Publication) -> None:
         """The feed put a publication of the inbox into the outbox."""
-        # Without an offset it is no notification but a word about some.
-        if publication.offset and not self._connection.outbox.closed:
+        # Without an offset it is no notification but a word about some; with one that is not new,
+        # it was in the reply, which may be ahead of the feed.
+        if publication.offset > self._written and not self._connection.outbox.closed:
             self._wrote(publication.offset)
 
     def _wrote(self, offset: int) -> None:

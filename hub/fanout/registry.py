@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from hub.errors import Disconnect, UnsubscribeCode
 from hub.model import Position
@@ -64,6 +64,27 @@ class LiveConnection(Protocol):
 
     def refresh_by_server(self, expired: bool, expire_at_s: int | None, info: bytes | None) -> None:
         """Move its expiry, or end it as expired."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """The device that it runs on; empty for one that named none."""
+        ...
+
+    async def device_registered(self, device: str) -> None:
+        """A device of its user was registered; if it is its own, it is online now.
+
+        Raises:
+            EngineUnavailable: it is unknown whether that was noted.
+        """
+        ...
+
+    async def set_device_state(self, state: Literal["foreground", "background"]) -> None:
+        """The app on its device went to the foreground or the background.
+
+        Raises:
+            EngineUnavailable: it is unknown whether that was noted.
+        """
         ...
 
     async def hello_again(self) -> None:

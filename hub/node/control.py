@@ -13,6 +13,8 @@ from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import Any
 
+from hub.delivery.inbox import INBOX_PREFIX, owner_of
+from hub.delivery.model import DeviceState
 from hub.engine import Answer, Request
 from hub.errors import REPLACED, Disconnect, ErrorCode, HubError, UnsubscribeCode
 from hub.fanout import Registry, ServerSubscription
@@ -75,6 +77,11 @@ def replace_request(node: str, user: str, client: str) -> Request:
     return {"do": "replace", "node": node, "user": user, "client": client}
 
 
+def device_request(user: str, device: str, state: DeviceState | None) -> Request:
+    """Tell the connection of a device that it was registered or, with a state, where its app is."""
+    return {"do": "device", "user": user, "device": device, "state": state}
+
+
 def refresh_request(
     user: str, client: str, expired: bool, expire_at_s: int | None, info: bytes | None
 ) -> Request:
@@ -90,7 +97,7 @@ def refresh_request(
 
 
 def channels_request(pattern: str) -> Request:
-    """Ask for channels with subscribers, by glob pattern; an empty one means all."""
+    """Ask for channels with subscribers, by glob pattern; an empty one means all but inboxes."""
     return {"do": "channels", "pattern": pattern}
 
 
@@ -128,13 +135,13 @@ class LocalControl:
             case "subscribe":
                 return await self._subscribe(request)
             case "unsubscribe":
-                why = UnsubscribeCode(request["code"], request["reason"])
-                for connection in self._registry.matching(request["user"], request["client"]):
-                    await connection.unsubscribe_by_server(request["channel"], why)
+                await self._unsubscribe(request)
             case "disconnect":
                 self._disconnect(request)
             case "replace":
                 self._replace(request)
+            case "device":
+                await self.tell_device(request["user"], request["device"], request["state"])
             case "refresh":
                 for connection in self._registry.matching(request["user"], request["client"]):
                     connection.refresh_by_server(
@@ -156,6 +163,26 @@ class LocalControl:
         for connection in self._registry.matching(request["user"], request["client"]):
             if connection.client not in request["whitelist"]:
                 connection.disconnect(Disconnect(request["code"], request["reason"]))
+
+    async def tell_device(self, user: str, device: str, state: DeviceState | None) -> bool:
+        """Tell the connection of a device, where it is here, of its registration or of a state.
+
+        Raises:
+            EngineUnavailable: it is unknown whether the ledger learned of it.
+        """
+        for connection in self._registry.matching(user):
+            if connection.device == device:
+                if state is None:
+                    await connection.device_registered(device)
+                else:
+                    await connection.set_device_state(state)
+                return True
+        return False
+
+    async def _unsubscribe(self, request: Request) -> None:
+        why = UnsubscribeCode(request["code"], request["reason"])
+        for connection in self._registry.matching(request["user"], request["client"]):
+            await connection.unsubscribe_by_server(request["channel"], why)
 
     def _replace(self, request: Request) -> None:
         if request["node"] == self._node:
@@ -187,6 +214,9 @@ class LocalControl:
 
     def _channels(self, pattern: str) -> dict[str, int]:
         counts = self._listening.counts()
+        if not pattern.startswith(INBOX_PREFIX):
+            # One for each user who is there: whoever wants to see them says so.
+            counts = {channel: count for channel, count in counts.items() if owner_of(channel) is None}
         if not pattern:
             return counts
         return {channel: count for channel, count in counts.items() if fnmatchcase(channel, pattern)}

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hub.channels import ChannelName, ChannelOptions, ChannelRules, Override
+from hub.delivery.model import DeviceState
 from hub.engine import Engine
 from hub.engine.jobs import NewNotice
 from hub.errors import (
@@ -144,14 +145,25 @@ class Node:
         if node == self.id:
             self._local.replace(user, client)
         else:
-            self.run_detached(self._replace_elsewhere(user, node, client))
-
-    async def _replace_elsewhere(self, user: str, node: str, client: str) -> None:
-        try:
-            await self._ask(control.replace_request(node, user, client))
-        except HubError:
             # It proves nothing any more, whether it lives on or not: the ledger knows the newer one.
-            log.debug("a former connection could not be ended")
+            self.run_detached(self._ask_quietly(control.replace_request(node, user, client)))
+
+    async def tell_device(self, user: str, device: str, state: DeviceState | None = None) -> None:
+        """A device was registered or, with a ``state``, its app went there: its connection learns of it.
+
+        Wherever that is; other nodes are told later. Nothing happens where it has none.
+
+        Raises:
+            EngineUnavailable: it is unknown whether the ledger learned of it.
+        """
+        if not await self._local.tell_device(user, device, state):
+            self.run_detached(self._ask_quietly(control.device_request(user, device, state)))
+
+    async def _ask_quietly(self, request: Mapping[str, Any]) -> None:
+        try:
+            await self._ask(request)
+        except HubError as error:
+            log.debug("the other nodes could not be told: %s", error)
 
     async def publish(
         self,
@@ -314,7 +326,10 @@ class Node:
             await self._ask(control.refresh_request(user, client, expired, expire_at_s, info))
 
     async def channels(self, pattern: str = "") -> Mapping[str, int]:
-        """Channels somebody is subscribed to, with their number of subscribers over all nodes."""
+        """Channels somebody is subscribed to, with their number of subscribers over all nodes.
+
+        Inboxes are among them only for a ``pattern`` that begins with ``inbox:#``.
+        """
         total: dict[str, int] = {}
         for answer in await self._ask(control.channels_request(pattern)):
             for channel, count in answer["channels"].items():

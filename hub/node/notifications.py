@@ -9,12 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import orjson
 
 from hub.delivery.inbox import INBOX_POLICY, inbox_channel, is_device_id
-from hub.delivery.model import Ack, Acked, DeadLetterPage, DeviceView, Mark, ReadResult, Summary
+from hub.delivery.model import (
+    Ack,
+    Acked,
+    DeadLetterPage,
+    DeviceState,
+    DeviceView,
+    Mark,
+    ReadResult,
+    Summary,
+)
 from hub.delivery.notification import Notification
 from hub.delivery.paging import Order, PageCursor, parse_cursor, proven_by_paging
 from hub.delivery.receipts import RECEIPT_SECRET, verify_receipt
@@ -68,13 +77,30 @@ class DeviceTrace:
     marks: tuple[Mark, ...]
 
 
+class LiveDevices(Protocol):
+    """The connections of devices, on whichever node."""
+
+    async def tell_device(self, user: str, device: str, state: DeviceState | None = None) -> None:
+        """A device was registered or, with a ``state``, its app went there: its connection learns of it."""
+        ...
+
+
 class Notifications:
-    """What can be asked about notifications. ``lanes`` are those that devices may register for."""
+    """What can be asked about notifications. ``lanes`` are those that devices may register for.
+
+    ``live`` reaches the connections of devices; without it there are none.
+    """
 
     def __init__(
-        self, engine: Engine, *, lanes: Collection[str], wall_s: Callable[[], float] = time.time
+        self,
+        engine: Engine,
+        *,
+        lanes: Collection[str],
+        live: LiveDevices | None = None,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
+        self._live = live
         self._lanes = frozenset(lanes)
         self._wall_s = wall_s
         self._receipt_secret = b""
@@ -173,11 +199,17 @@ class Notifications:
         if not await self._engine.devices.remove(_named(user), _device(device)):
             raise HubError(UNKNOWN_DEVICE)
 
-    async def set_device_state(
-        self, user: str, device: str, state: Literal["foreground", "background"]
-    ) -> None:
-        """Tell the state of an app that has no connection to tell it over."""
-        await self._engine.ledger.set_state(_named(user), _device(device), 0, state)
+    async def set_device_state(self, user: str, device: str, state: DeviceState) -> None:
+        """Tell the state of an app otherwise than over its connection; without one there is none to tell."""
+        await self._tell(_named(user), _device(device), state)
+
+    async def registered(self, user: str, device: str) -> None:
+        """A device was registered, and not over its connection: if it has one, that learns of it."""
+        await self._tell(_named(user), _device(device), None)
+
+    async def _tell(self, user: str, device: str, state: DeviceState | None) -> None:
+        if self._live is not None:
+            await self._live.tell_device(user, device, state)
 
     async def read(self, user: str, epoch: str, offset: int) -> ReadResult:
         """The user has seen everything up to ``offset``.

@@ -71,5 +71,5 @@ ENGINES: Mapping[str, Factory] = {
 }
 """Each engine in turn."""
 
-LEDGER_ENGINES = ("memory",)
+LEDGER_ENGINES = ("memory", "redis", "redis cluster")
 """Those of them that keep a ledger, devices, jobs and lanes."""

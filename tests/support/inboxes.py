@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from hub.app import Hub
 from hub.delivery.inbox import inbox_channel
 from hub.delivery.model import DeviceRecord, DeviceView, EntryTerms, Mark, NewEntry
+from hub.errors import EngineUnavailable
 from tests.support.waiting import eventually_true
 from tests.support.wire_client import Json, WireClient
 
@@ -62,18 +65,20 @@ class Inbox:
     async def becomes_proven(self, offset: int) -> None:
         """Return once the device has proven to have everything up to ``offset``."""
 
-        async def as_wanted() -> bool:
-            return (await self.view()).acked >= offset
-
-        await eventually_true(as_wanted, every_s=0.01)
+        await self._becomes(lambda view: view.acked >= offset)
 
     async def becomes(self, state: str) -> None:
         """Return once the ledger says so of the device."""
 
-        async def as_wanted() -> bool:
-            return (await self.view()).state == state
+        await self._becomes(lambda view: view.state == state)
 
-        await eventually_true(as_wanted, every_s=0.01)
+    async def _becomes(self, as_wanted: Callable[[DeviceView], bool]) -> None:
+        async def look() -> bool:
+            with contextlib.suppress(EngineUnavailable):
+                return as_wanted(await self.view())
+            return False
+
+        await eventually_true(look, every_s=0.01)
 
     async def marks(self, number: int) -> list[Mark]:
         """The trace of a notification."""

@@ -104,7 +104,7 @@ class Tour:
         text = STEPS[step]
         for port, ours in self.ports.items():
             text = text.replace(f":{port}/", f":{ours}/").replace(f"--port {port}", f"--port {ours}")
-        if "hub publish" in text:
+        if re.search("hub (publish|notify|trace)", text):
             # The command takes the address of a development hub from its settings; ours is on another port.
             text = f"export HUB_URL=http://127.0.0.1:{self.ports['8000']}\n{text}"
         if "listen.mjs" in text or "resume.mjs" in text:
@@ -187,6 +187,8 @@ async def test_the_tour_has_these_steps() -> None:
         "own-secret",
         "own-token",
         "look",
+        "notify",
+        "trace",
     ]
     assert STEPS["run"] == "make run\n"
     assert STEPS["install"] == "npm ci --prefix examples/node\n"
@@ -284,6 +286,20 @@ async def test_looking_around(tour: Tour, started: Program) -> None:
     assert json.loads(history)["result"]["publications"]
     assert json.loads(presence) == {"result": {"presence": {}}}
     assert json.loads(connections) == {"result": {"connections": {}}}
+
+
+async def test_notifying_a_phone(tour: Tour, started: Program) -> None:
+    """Step 7: the hub writes down what it would push, and the trace tells how it came to that."""
+    printed = await tour.paste(tour.text("notify"))
+    assert '"registered":true' in printed
+    assert "notified 1 users: first" in printed
+    await started.line('would push .*"title":"Anna"')
+    async with asyncio.timeout(TIMEOUT_S):
+        while "pushed" not in (trace := await tour.paste(tour.text("trace"))):
+            pass
+    device, *steps = trace.strip().splitlines()
+    assert device == "demo  my-first-test-phone"
+    assert [step.split()[1] for step in steps] == ["accepted", "due", "claimed", "attempt", "pushed"]
 
 
 def django_settings(monkeypatch: pytest.MonkeyPatch, secret: str) -> ModuleType:

@@ -111,6 +111,8 @@ def test_ids_are_those_of_the_contract() -> None:
     assert planned.push.collapse_id == base64.urlsafe_b64encode(digest)[:32].decode()
     assert uuid.UUID(planned.push.push_id).version == 5
     assert planned.push.push_id == composed(claimed([alone(7)], attempts=4))[0].push.push_id
+    namespace = uuid.uuid5(uuid.NAMESPACE_URL, "urn:realtime-push-hub:push")
+    assert push_id(DEVICE, "n-7") == str(uuid.uuid5(namespace, f"{DEVICE}|n-7"))
     assert len({push_id(d, n) for d in ("a", "b") for n in ("n", "m")}) == 4
 
 

@@ -16,7 +16,9 @@ from hub.engine.redis.commands import Commands
 from hub.engine.redis.control import RedisControl
 from hub.engine.redis.devices import RedisDevices
 from hub.engine.redis.janitor import Janitor
+from hub.engine.redis.jobs import RedisJobs
 from hub.engine.redis.keys import Keys
+from hub.engine.redis.lanes import RedisLanes
 from hub.engine.redis.leases import LeaseOptions, NodeLeases
 from hub.engine.redis.ledger import RedisLedger
 from hub.engine.redis.lifecycle import RedisLifecycle
@@ -97,6 +99,8 @@ def redis_engine(
         health=RedisHealth(link),
         ledger=ledger,
         devices=RedisDevices(commands, keys, nodes, delays, now_ms=now_ms),
+        jobs=RedisJobs(commands, keys, now_ms=now_ms),
+        lanes=RedisLanes(commands, keys, now_ms=now_ms),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from hub.engine.broker import BrokerEvents
+from hub.engine.jobs import NewNotice
 from hub.engine.redis import envelope
 from hub.engine.redis.commands import Commands
 from hub.engine.redis.keys import Keys
@@ -109,6 +110,7 @@ class RedisBroker:
         idempotency_ttl_s: int = 300,
         version: int = 0,
         version_epoch: str = "",
+        job: NewNotice | None = None,
     ) -> PublishResult:
         return await self._writer.publish(
             channel,
@@ -118,6 +120,7 @@ class RedisBroker:
             idempotency_ttl_s=idempotency_ttl_s,
             version=version,
             version_epoch=version_epoch,
+            job=job,
         )
 
     async def publish_join(self, channel: str, info: ClientInfo) -> None:

@@ -1,7 +1,8 @@
 """The registry of devices over Redis. Registering is four steps, since row and token are in two partitions.
 
-Whoever dies between two steps leaves a phone that gets no push until it registers again, and never two rows
-that push to it: a token is used only after everybody else who was noted for it was cleared.
+Whoever dies between two steps, or races with two others, may leave a phone without pushes until it
+registers again, and never two rows that push to it: a token is used only after everybody else who was noted
+for it was cleared.
 """
 
 from __future__ import annotations
@@ -49,28 +50,31 @@ class RedisDevices:
 
     async def register(self, user: str, device: str, record: DeviceRecord) -> None:
         token_hash = hash_token(record.token)
-        nonce = await self._write_row(user, device, record, token_hash)
-        if not nonce and not await self._tokens.keep(token_hash):
+        holder, is_settled = await self._write_row(user, device, record, token_hash)
+        if is_settled and not await self._tokens.keep(token_hash, holder):
             # A row holds the token, and nobody knows: the next one to register it must be able to find out.
-            nonce = await self._write_row(user, device, record, token_hash, anew=True)
-        if not nonce:
+            holder, is_settled = await self._write_row(user, device, record, token_hash, anew=True)
+        if is_settled:
             return
-        owner = inbox_owner(user)
-        former = await self._tokens.claim(token_hash, Holder(owner, device, nonce))
-        for holder in former:
-            await self._users.run_for(
-                holder.owner, "register_clear", holder.device, holder.nonce, token_hash, repeatable=True
-            )
-            await self._tokens.release(token_hash, holder.owner, holder.device, holder.nonce)
-        await self._users.run_for(owner, "register_activate", device, nonce, repeatable=True)
+        others = await self._tokens.claim(token_hash, holder)
+        for other in others:
+            if other.row != holder.row:
+                await self._users.run_for(
+                    other.owner, "register_clear", other.device, other.nonce, token_hash, repeatable=True
+                )
+                await self._tokens.release(token_hash, other)
+        if await self._users.run_for(
+            holder.owner, "register_activate", device, holder.nonce, repeatable=True
+        ):
+            # What else the row began is over now.
+            await self._release(token_hash, *(other for other in others if other.row == holder.row))
 
     async def _write_row(
         self, user: str, device: str, record: DeviceRecord, token_hash: str, *, anew: bool = False
-    ) -> str:
-        """The first step. The nonce under which the others must follow; empty when none are needed."""
-        nonce = secrets.token_hex(_NONCE_BYTES)
+    ) -> tuple[Holder, bool]:
+        """The first step: by which registration the row has its token, and whether that is in use already."""
         owner = inbox_owner(user)
-        follows, *left = await self._users.run_for(
+        follows, *rest = await self._users.run_for(
             owner,
             "register_row",
             device,
@@ -79,19 +83,18 @@ class RedisDevices:
             encode_record(record),
             record.token,
             token_hash,
-            nonce,
+            secrets.token_hex(_NONCE_BYTES),
             "anew" if anew else "",
         )
-        texts = [part.decode() for part in left]
-        former_hash, former_nonce = texts[:2]
-        await self._release(former_hash, owner, device, former_nonce)
-        for gone, its_hash, its_nonce in zip(texts[2::3], texts[3::3], texts[4::3], strict=True):
-            await self._release(its_hash, owner, gone, its_nonce)
-        return nonce if follows else ""
+        nonce, former_hash, former_nonce, *left = (part.decode() for part in rest)
+        await self._release(former_hash, Holder(owner, device, former_nonce))
+        for gone, its_hash, its_nonce in zip(left[::3], left[1::3], left[2::3], strict=True):
+            await self._release(its_hash, Holder(owner, gone, its_nonce))
+        return Holder(owner, device, nonce), not follows
 
-    async def _release(self, token_hash: str, owner: str, device: str, nonce: str) -> None:
+    async def _release(self, token_hash: str, *holders: Holder) -> None:
         try:
-            await self._tokens.release(token_hash, owner, device, nonce)
+            await self._tokens.release(token_hash, *holders)
         except EngineUnavailable:
             log.debug("a token that nobody uses stays noted; its next registration clears it")
 
@@ -106,7 +109,7 @@ class RedisDevices:
         if not removed:
             return False
         token_hash, nonce = (part.decode() for part in token)
-        await self._release(token_hash, owner, device, nonce)
+        await self._release(token_hash, Holder(owner, device, nonce))
         return True
 
     async def export(self) -> AsyncIterator[ExportedDevice]:

@@ -160,11 +160,40 @@ class Keys:
         return f"{self.prefix}{{{tag}}}:wake"
 
     def token(self, token_tag: str, token_hash: str) -> str:
-        """Hash ``<owner>:<device>`` -> nonce: the rows that may hold a provider token.
+        """Set of ``<owner>:<device>:<nonce>``: registrations that may hold a provider token.
 
-        Expires 400 days after the last registration. More than one only while a phone changes hands.
+        Expires 400 days after the last one. More than one only while a phone changes hands.
         """
         return f"{self.prefix}{{{token_tag}}}:token:{token_hash}"
+
+    # calls of notify; those of users have a partition by the user, these by the notification's id
+
+    def notice(self, tag: str, notice_id: str) -> str:
+        """Hash: one call of notify, how far it has come. Expires 7 days after it was made."""
+        return f"{self.prefix}{{{tag}}}:notice:{notice_id}"
+
+    def notice_users(self, tag: str, notice_id: str) -> str:
+        """List of JSON: whom a call is for, a piece for each step. Expires as the call."""
+        return f"{self.prefix}{{{tag}}}:notice-users:{notice_id}"
+
+    def jobs(self, tag: str) -> str:
+        """Sorted set ``j<notice id>`` or ``p<post>`` -> ms from which a worker may take its next step.
+
+        Never expires; goes with its last job, and what names a call that is gone is dropped when it is met.
+        """
+        return f"{self.prefix}{{{tag}}}:jobs"
+
+    def post(self, tag: str, nonce: str) -> str:
+        """List: a call that a publication took along, until it is noted. Expires after 7 days."""
+        return f"{self.prefix}{{{tag}}}:post:{nonce}"
+
+    def lane(self, lane: str) -> str:
+        """Hash: breaker and provider token of a lane. Never expires: there are as many as apps."""
+        return f"{self.prefix}{{{CONTROL_TAG}}}:lane:{lane}"
+
+    def secret(self, name: str) -> str:
+        """String: random bytes that all share. Never expires: what was signed with it must stay good."""
+        return f"{self.prefix}{{{CONTROL_TAG}}}:secret:{name}"
 
     # nodes
 

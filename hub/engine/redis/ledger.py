@@ -44,7 +44,7 @@ from hub.engine.redis.keys import Keys
 from hub.engine.redis.ledger_scripts import UserScripts
 from hub.engine.redis.link import Link
 from hub.engine.redis.live_nodes import NodesAlive
-from hub.engine.redis.token_records import TokenRecords
+from hub.engine.redis.token_records import Holder, TokenRecords
 from hub.errors import EngineUnavailable
 from hub.model import Position, Publication
 
@@ -182,7 +182,7 @@ class RedisLedger:
         answer = [part.decode() for part in await self._users.run_for(owner, "forget")]
         await self._dead.forget(owner)
         for device, token_hash, nonce in zip(answer[::3], answer[1::3], answer[2::3], strict=True):
-            await self._tokens.release(token_hash, owner, device, nonce)
+            await self._tokens.release(token_hash, Holder(owner, device, nonce))
 
     # for workers
 
@@ -216,7 +216,7 @@ class RedisLedger:
         if dropped:
             token_hash, nonce = (part.decode() for part in dropped)
             try:
-                await self._tokens.release(token_hash, owner, end.device, nonce)
+                await self._tokens.release(token_hash, Holder(owner, end.device, nonce))
             except EngineUnavailable:
                 log.debug("a token that is gone stays noted; its next registration clears it")
         return bool(current)

@@ -10,10 +10,13 @@ import random
 import time
 from collections.abc import Callable
 
+from hub.engine.jobs import NewNotice
 from hub.engine.redis import envelope
 from hub.engine.redis.commands import Argument, Commands
 from hub.engine.redis.keys import Keys
+from hub.engine.redis.posts import post_arguments, post_keys
 from hub.engine.redis.scripts import load_script
+from hub.errors import JOB_QUEUE_FULL, HubError
 from hub.model import HistoryPolicy, Position, Publication, PublishResult
 
 _BIRTH_BITS = 48
@@ -21,6 +24,8 @@ _births = random.Random()
 """Births must differ, not be secret; the system's own randomness would cost a call of it for each."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_births.seed)
+
+_DUPLICATE, _TOO_MANY_JOBS = 1, 2
 
 _PUBLISH = load_script("clock", "stream", "publish")
 
@@ -47,11 +52,12 @@ class StreamWriter:
         idempotency_ttl_s: int = 300,
         version: int = 0,
         version_epoch: str = "",
+        job: NewNotice | None = None,
     ) -> PublishResult:
         """As :meth:`hub.engine.Broker.publish`."""
         packed = envelope.encode_publication(publication)
         names, tag = self._keys, self._keys.tag_of(channel)
-        if not (policy.keeps or idempotency_key or version):
+        if not (policy.keeps or idempotency_key or version or job):
             # Nothing to decide and nothing to keep: no script, and the time is this process's.
             time_ms = int(time.time() * 1000) if self._now_ms is None else self._now_ms()
             await self.tell(channel, envelope.publication_message(packed, time_ms))
@@ -71,8 +77,14 @@ class StreamWriter:
             args += (version, policy.meta_ttl_s)
         else:
             args += ("", "")
-        duplicate, offset, epoch = await self._commands.run(tag, _PUBLISH, keys, args)
-        return PublishResult(Position(offset, epoch.decode()) if epoch else None, bool(duplicate))
+        if job is not None:
+            member, job_keys = post_keys(names, tag)
+            keys += job_keys
+            args += post_arguments(member, job)
+        outcome, offset, epoch = await self._commands.run(tag, _PUBLISH, keys, args)
+        if outcome == _TOO_MANY_JOBS:
+            raise HubError(JOB_QUEUE_FULL)
+        return PublishResult(Position(offset, epoch.decode()) if epoch else None, outcome == _DUPLICATE)
 
     async def tell(self, channel: str, message: bytes) -> None:
         """Send ``message`` to every node that listens to ``channel``. Nothing is stored."""

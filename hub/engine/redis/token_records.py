@@ -13,18 +13,26 @@ from hub.engine.redis.keys import Keys
 from hub.engine.redis.scripts import load_script
 
 _CLAIM = load_script("token_claim")
-_RELEASE = load_script("token_release")
+_KEEP = load_script("token_keep")
 
 _LIFE_S = INBOX_POLICY.meta_ttl_s
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A row that may hold a token, and the nonce of the registration by which it does."""
+    """A registration by which a row may hold a token. Every one has a nonce of its own, none comes twice."""
 
     owner: str
     device: str
     nonce: str
+
+    @property
+    def row(self) -> tuple[str, str]:
+        """Which row that is."""
+        return self.owner, self.device
+
+    def name(self) -> str:
+        return f"{self.owner}:{self.device}:{self.nonce}"
 
 
 class TokenRecords:
@@ -35,33 +43,25 @@ class TokenRecords:
         self._keys = keys
 
     async def claim(self, token_hash: str, holder: Holder) -> list[Holder]:
-        """Note the row, and tell which others are noted: they may hold the token still."""
+        """Note the registration, and tell which others are noted: they may hold the token still."""
         tag, key = self._place(token_hash)
         # Twice is as good as once: nobody is forgotten by it.
-        answer = await self._commands.run(
-            tag, _CLAIM, [key], [_name(holder.owner, holder.device), holder.nonce, _LIFE_S], repeatable=True
-        )
-        others = []
-        for name, nonce in zip(answer[::2], answer[1::2], strict=True):
-            owner, _, device = name.decode().rpartition(":")
-            others.append(Holder(owner, device, nonce.decode()))
-        return others
+        names = await self._commands.run(tag, _CLAIM, [key], [holder.name(), _LIFE_S], repeatable=True)
+        return [Holder(*name.decode().rsplit(":", 2)) for name in names]
 
-    async def keep(self, token_hash: str) -> bool:
-        """Let the record live on; False when there is none."""
+    async def keep(self, token_hash: str, holder: Holder) -> bool:
+        """Let the record live on; False when it does not know the holder."""
         tag, key = self._place(token_hash)
-        return bool(await self._commands.call(tag, "EXPIRE", key, _LIFE_S, repeatable=True))
+        return bool(await self._commands.run(tag, _KEEP, [key], [holder.name(), _LIFE_S], repeatable=True))
 
-    async def release(self, token_hash: str, owner: str, device: str, nonce: str) -> None:
-        """The row holds the token no longer, unless by a later registration."""
-        if token_hash:
+    async def release(self, token_hash: str, *holders: Holder) -> None:
+        """These hold the token no longer, and never will."""
+        if token_hash and holders:
             tag, key = self._place(token_hash)
-            await self._commands.run(tag, _RELEASE, [key], [_name(owner, device), nonce], repeatable=True)
+            await self._commands.call(
+                tag, "SREM", key, *(holder.name() for holder in holders), repeatable=True
+            )
 
     def _place(self, token_hash: str) -> tuple[str, str]:
         tag = self._keys.token_tag_of(token_hash)
         return tag, self._keys.token(tag, token_hash)
-
-
-def _name(owner: str, device: str) -> str:
-    return f"{owner}:{device}"

@@ -297,3 +297,15 @@ async def test_a_user_with_an_unusual_name_has_an_inbox(running: Running) -> Non
         result = await client.connect(inbox.user, data=hub_data())
         assert result["data"]["hub"]["inbox"]["channel"] == inbox.channel
         assert result["subs"][inbox.channel]["offset"] == 1
+
+
+async def test_operators_see_inboxes_where_they_ask_for_them(running: Running, inbox: Inbox) -> None:
+    """There is one for each user who is there: a list of channels would be a list of users."""
+    async with connected(running) as client:
+        await client.subscribe("news")
+        await client.push()
+        node = inbox.hub.node
+        assert await node.channels() == await node.channels("*") == {"news": 1}
+        assert await node.channels("inbox:#*") == {"inbox:#42": 1}
+        (described,) = (await node.connections("42")).values()
+        assert described["channels"] == ["news"]

@@ -379,6 +379,25 @@ async def test_a_device_that_registers_over_its_connection_is_online_at_once() -
         await inbox.becomes("offline")
 
 
+async def test_a_device_that_registers_otherwise_is_online_too(running: Running) -> None:
+    """By HTTP, at whichever hub; its state can be told that way as well."""
+    inbox = Inbox(running.hub)
+    node = inbox.hub.node
+    async with connected(running, data=hub_data()) as client:
+        await inbox.register()
+        assert (await inbox.view()).state == "offline"
+        await node.tell_device("42", DEVICE)
+        assert (await inbox.view()).state == "foreground"
+        await inbox.notify(1)
+        assert await numbers(client, 1) == [1]
+        await answer_ping(client)
+        await inbox.becomes_proven(1)
+        await node.tell_device("42", DEVICE, "background")
+        await inbox.becomes("background")
+        await node.tell_device("42", SECOND)
+        await node.tell_device("43", DEVICE)
+
+
 async def test_registering_another_device_does_not_make_it_this_one() -> None:
     """An id that the client did not name when it connected is somewhere else."""
     async with running_hub({**QUIET, **APPS}) as hub:

@@ -191,3 +191,31 @@ async def test_one_that_read_ahead_is_sent_nothing_twice_and_misses_nobody() -> 
     assert len(feed) == 1
     feed.remove(subscriber)
     assert len(feed) == 0
+
+
+class Watching:
+    """Notes what its subscriber was given."""
+
+    def __init__(self, watched: Subscriber) -> None:
+        self.watched = watched
+        self.given: list[int] = []
+
+    def on_given(self, publication: Publication) -> None:
+        """Behind the frame, in the same step."""
+        self.given.append(publication.offset)
+
+
+async def test_a_watcher_hears_of_all_that_its_subscriber_is_given() -> None:
+    """As long as that is there, and of nothing when another one leaves."""
+    feed, reader = Feed("a", PatchCache()), Reader()
+    subscriber, other = joined(feed, reader), joined(feed, Reader())
+    watcher = Watching(subscriber)
+    feed.watch(watcher)
+    feed.deliver(Publication(b"1", 1))
+    feed.remove(other)
+    feed.deliver(Publication(b"0"))
+    assert watcher.given == [1, 0]
+    assert [push["pub"]["data"] for push in reader.pushes()] == [1, 0]
+    feed.remove(subscriber)
+    feed.deliver(Publication(b"2", 2))
+    assert watcher.given == [1, 0]

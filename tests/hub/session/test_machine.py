@@ -78,6 +78,16 @@ def test_a_ping_that_was_never_answered_shows_at_the_next() -> None:
     assert not session.pinged()
 
 
+def test_a_pong_is_a_sign_of_life_whichever_ping_it_answers() -> None:
+    """Who minds the deadline looks for any since it began, and not whether another ping went out since."""
+    session = connected()
+    session.pinged()
+    session.answered = False
+    session.decide(Command())
+    session.pinged()
+    assert session.awaits_pong and session.answered
+
+
 def test_subscribing_twice_is_refused() -> None:
     """Whoever attached the first one, client or server."""
     assert decide(connected("a"), subscribe=m.SubscribeRequest("a")) == Refuse(1, ALREADY_SUBSCRIBED)

@@ -222,6 +222,18 @@ class TestClosing:
             served.acceptor.only.link.close(3000, "é" * 100)
             assert await client.read_close() == (3000, "é" * 61)
 
+    @pytest.mark.parametrize("goodbye", [True, False])
+    async def test_a_peer_that_leaves_on_purpose_says_so(self, goodbye: bool) -> None:
+        """With a close frame, where one whose network is gone says nothing."""
+        async with serving() as served, await upgraded(served) as client:
+            connection = served.acceptor.only
+            if goodbye:
+                client.send(client_frame(CLOSE, close_payload(1000)))
+            else:
+                client.reset()
+            await eventually(lambda: connection.lost_count == 1)
+            assert connection.link.said_goodbye is goodbye
+
     async def test_close_is_idempotent_and_nothing_is_written_after_it(self) -> None:
         """The first close counts."""
         async with serving() as served, await upgraded(served) as client:

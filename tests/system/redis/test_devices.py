@@ -72,6 +72,18 @@ async def test_a_device_that_moves_to_another_hub(pair: tuple[Running, Running])
     await inbox.becomes("offline")
 
 
+async def test_a_device_that_registers_at_another_hub(pair: tuple[Running, Running]) -> None:
+    """By HTTP, while it is connected here: its connection counts."""
+    near, far = pair
+    inbox = Inbox(near.hub)
+    assert far.hub is not None
+    async with connected(near, data=hub_data()) as client:
+        await inbox.register()
+        await far.hub.node.tell_device("42", inbox.device)
+        await inbox.becomes("foreground")
+        await proven(client, inbox, 1)
+
+
 async def test_a_proof_outlives_an_engine_that_is_away(
     pair: tuple[Running, Running], redis: RedisServer
 ) -> None:

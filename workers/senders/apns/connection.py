@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aioapns.common import NotificationRequest, NotificationResult
 from aioapns.connection import APNsTLSClientProtocol
@@ -156,8 +156,8 @@ class ApnsConnection(APNsTLSClientProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, and wait for the peer's SETTINGS before anything is sent."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        # Not every loop derives its transports from the class: uvloop does not.
+        self.transport = cast(asyncio.Transport, transport)
         keep_alive(transport.get_extra_info("socket"))
         self.conn.initiate_connection()
         self._flush()

@@ -17,6 +17,8 @@ from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
 from hpack.hpack import Encoder, encode_integer
 
+from workers.senders.apns.answer_headers import AnswerDecoder
+
 HeaderPairs = list[tuple[bytes, bytes]]
 
 MAX_HEADER_LIST_BYTES: Final = 16_384
@@ -92,6 +94,8 @@ class Wire(H2Connection):
             )
         )
         self.encoder = RequestEncoder()
+        self.decoder = AnswerDecoder()
+        self.decoder.max_header_list_size = MAX_HEADER_LIST_BYTES
         # As a whole, because assigning single values only queues a change for a second SETTINGS frame.
         self.local_settings = Settings(
             client=True,

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from types import MappingProxyType
 
-
 _FUNCTION = re.compile(r"^(local function (\w+)\(.*?^end\n)", re.MULTILINE | re.DOTALL)
 _WORD = re.compile(r"\w+")
 _COMMENT = re.compile(r"--.*")

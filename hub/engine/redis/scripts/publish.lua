@@ -1,17 +1,21 @@
 -- Publish: idempotency, version, append and fan-out as one step.
 --
 -- KEYS: 1 Pub/Sub channel, then those that are used, in this order:
---       term, meta, log (where history is kept), idempotency, version
+--       term, meta, log (where history is kept), idempotency, version,
+--       jobs, post and wake (where a call of notify is taken along)
 -- ARGV: 1 now ms or empty   2 PUBLISH or SPUBLISH   3 envelope
 --       4 size, 5 ttl s, 6 life of the stream s, 7 birth: of the history, or size 0
 --       8 life of the idempotency key s, or empty
 --       9 version, or empty   10 life of the version s
--- Returns {1 if nothing was published, offset, epoch}; an empty epoch means no position.
+--       11 jobs that may wait, or empty for none   12 member in the jobs   13 life of the post ms
+--       14... parts of the post
+-- Returns {1 if nothing was published, or 2 because too many jobs wait, else 0, offset, epoch};
+-- an empty epoch means no position.
 
 local now_ms = now_ms_from(ARGV[1])
 local keeps = ARGV[4] ~= '0'
 local next_key = 2
-local term_key, meta_key, log_key, idempotency_key, version_key
+local term_key, meta_key, log_key, idempotency_key, version_key, jobs_key, post_key, wake_key
 if keeps then
   term_key, meta_key, log_key = KEYS[2], KEYS[3], KEYS[4]
   next_key = 5
@@ -22,6 +26,10 @@ if ARGV[8] ~= '' then
 end
 if ARGV[9] ~= '' then
   version_key = KEYS[next_key]
+  next_key = next_key + 1
+end
+if ARGV[11] and ARGV[11] ~= '' then
+  jobs_key, post_key, wake_key = KEYS[next_key], KEYS[next_key + 1], KEYS[next_key + 2]
 end
 
 -- Versions are compared as text: numbers beyond 2^53 lose their last digits here.
@@ -55,6 +63,20 @@ if version_key then
       return { 1, stream.offset, epoch_of(stream) }
     end
   end
+end
+
+if jobs_key then
+  if redis.call('ZCARD', jobs_key) >= tonumber(ARGV[11]) then
+    return { 2, 0, '' }
+  end
+  for i = 14, #ARGV do
+    redis.call('RPUSH', post_key, ARGV[i])
+  end
+  redis.call('PEXPIREAT', post_key, decimal(now_ms + ARGV[13]))
+  redis.call('ZADD', jobs_key, decimal(now_ms), ARGV[12])
+end
+
+if version_key then
   local until_ms = decimal(now_ms + ARGV[10] * 1000)
   redis.call('SET', version_key, until_ms .. ' ' .. ARGV[9], 'PXAT', until_ms)
 end
@@ -74,4 +96,7 @@ end
 
 redis.call(ARGV[2], KEYS[1],
   'p\n' .. decimal(offset) .. '\n' .. epoch .. '\n' .. decimal(now_ms) .. '\n' .. ARGV[3])
+if jobs_key then
+  redis.call(ARGV[2], wake_key, ' 0')
+end
 return { 0, offset, epoch }

@@ -3,7 +3,8 @@
 --
 -- ARGV  7 device, 8 id of the user, 9 lane, 10 record, 11 token, 12 its hash, 13 nonce of this registration,
 --       14 "anew" where the steps are wanted although the token is the device's own, else empty
--- Gives {1 when the other steps must follow else 0, hash and nonce of a token that was replaced or empty,
+-- Gives {1 when the other steps must follow else 0, nonce by which the row has its token,
+--        hash and nonce of a token that was replaced or empty,
 --        then device, hash and nonce of each row that left because there were too many}.
 
 local user = open_user(ARGV[6])
@@ -34,11 +35,11 @@ put(row, TOKEN_MS, decimal(now))
 put(row, LAST_SEEN, decimal(now))
 redis.call('HSET', row.key, 'record', ARGV[10])
 
-local answer = { 0, '', '' }
+local answer = { 0, '', '', '' }
 if not is_usable(row) or row[HASH] ~= hash or ARGV[14] ~= '' then
   answer[1] = 1
   if row[HASH] and row[HASH] ~= hash then
-    answer[2], answer[3] = row[HASH], row[NONCE] or ''
+    answer[3], answer[4] = row[HASH], row[NONCE] or ''
   end
   -- One that was usable before keeps what is owed to it, though its registration was interrupted.
   put(row, PENDING, (is_usable(row) or row[PENDING] == 'rotation') and 'rotation' or 'new')
@@ -46,6 +47,7 @@ if not is_usable(row) or row[HASH] ~= hash or ARGV[14] ~= '' then
   put(row, NONCE, ARGV[13])
   redis.call('HSET', row.key, 'token', ARGV[11])
 end
+answer[2] = row[NONCE] or ''
 keep_row(row)
 save_row(row)
 
