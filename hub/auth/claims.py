@@ -125,15 +125,13 @@ def _check_expected(claims: Claims, options: VerifierOptions) -> None:
 
 def _user(claims: Claims, name: str) -> str:
     """The user id as text, integers (SimpleJWT) in decimal; an absent claim is the anonymous user."""
-    match claims.get(name):
-        case None:
-            return ""
-        case str(text):
-            return text
-        case bool():
-            pass
-        case int(number):
-            return str(number)
+    value = claims.get(name)
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     raise InvalidToken("the claim that names the user is neither text nor an integer")
 
 
@@ -156,7 +154,7 @@ def _seconds(claims: Claims, name: str) -> float | None:
     if value is None:
         return None
     # RFC 7519 allows fractions in a NumericDate, and issuers that add to time() write them.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InvalidToken(f"the {name} claim is not a number of seconds")
     if abs(value) > _MAX_SECONDS:
         raise InvalidToken(f"the {name} claim is no time that will ever be")

@@ -97,7 +97,7 @@ class VerificationKey:
 class KeySet:
     """An immutable set of keys, asked by the header of a token."""
 
-    __slots__ = ("_by_kid", "_fingerprint", "_keys")
+    __slots__ = ("_by_algorithm", "_by_kid", "_fingerprint", "_keys")
 
     def __init__(self, keys: Iterable[VerificationKey] = ()) -> None:
         self._keys = tuple(keys)
@@ -105,6 +105,11 @@ class KeySet:
         for key in self._keys:
             by_kid[key.kid] = (*by_kid.get(key.kid, ()), key)
         self._by_kid = by_kid
+        self._by_algorithm = {
+            (kid, algorithm): tuple(key for key in named if algorithm in key.algorithms)
+            for kid, named in by_kid.items()
+            for algorithm in ALGORITHMS
+        }
         self._fingerprint = _fingerprint(self._keys)
 
     def __len__(self) -> int:
@@ -127,8 +132,7 @@ class KeySet:
 
         Never a key that is not pinned to ``algorithm``.
         """
-        named = self._by_kid.get(kid) or self._by_kid.get("", ())
-        return tuple(key for key in named if algorithm in key.algorithms)
+        return self._by_algorithm.get((kid if kid in self._by_kid else "", algorithm), ())
 
     def __or__(self, other: KeySet) -> KeySet:
         return KeySet((*self._keys, *other._keys))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from hub.channels import Override
 
 
@@ -34,8 +36,7 @@ class SubscriptionGrant:
     override: Override | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionToken:
+class ConnectionToken(Struct, frozen=True, gc=False):
     """A verified connection token (client protocol, 6.1).
 
     ``user`` empty is the anonymous user; whether that is allowed is the caller's question.

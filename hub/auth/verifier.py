@@ -122,8 +122,7 @@ class TokenVerifier:
     async def _signed_claims(self, token: str) -> Claims:
         header = read_header(token)
         payload = self._payload(token, header)
-        source = self._source_to_ask(header)
-        if payload is None and source is not None:
+        if payload is None and (source := self._source_to_ask(header)) is not None:
             fetched = await source.refetch()
             self._notice_new_keys()
             payload = self._payload(token, header)

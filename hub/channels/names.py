@@ -5,7 +5,7 @@ Splits names and refuses impossible ones. Knows no options and no permission.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from hub.errors import BAD_REQUEST, HubError
 
@@ -18,8 +18,7 @@ RESERVED_NAMESPACE = "inbox"
 """Namespace of the users' inboxes, which the hub alone attaches."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelName:
+class ChannelName(Struct, frozen=True, gc=False):
     """A channel name taken apart. ``users`` is None unless the name limits who may join."""
 
     channel: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hub.channels.names import (
     NAMESPACE_BOUNDARY,
@@ -23,8 +24,7 @@ _MAX_RESOLVED = 10_000
 """Names remembered with their options: phones come back to the same channels again and again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(Struct, frozen=True, gc=False):
     """Who asks: ``subscribed`` means in the very channel asked about."""
 
     user: str

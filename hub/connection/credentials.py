@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hub.auth import ConnectionToken, InvalidToken, SubscriptionGrant, SubscriptionToken, TokenVerifier
 from hub.connection.membership import Terms
@@ -29,8 +30,7 @@ from hub.node import Node
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True, gc=False):
     """A client that may connect. ``granted`` are the channels its token names, ``grants`` their options."""
 
     user: str
@@ -41,6 +41,7 @@ class Credentials:
 
 
 ANONYMOUS = Credentials(user="")
+_NO_GRANT = SubscriptionGrant()
 
 
 async def verify_connect(verifier: TokenVerifier, options: ConnectionOptions, token: str) -> Credentials:
@@ -125,7 +126,7 @@ def server_side_terms(node: Node, credentials: Credentials) -> dict[str, Terms]:
     channels = credentials.granted if personal is None else (personal, *credentials.granted)
     for channel in channels:
         grant = credentials.grants.get(channel) if credentials.grants is not None else None
-        wanted[channel] = server_terms(node, channel, grant or SubscriptionGrant())
+        wanted[channel] = server_terms(node, channel, grant or _NO_GRANT)
     return wanted
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from hub.channels import ChannelOptions
 from hub.connection.wheel import Timer
@@ -12,8 +12,7 @@ from hub.model import Position
 _MAX_TTL_S = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True, gc=False):
     """On which terms a client is let into a channel: by rights, by a token, or by the server."""
 
     options: ChannelOptions
@@ -27,8 +26,7 @@ class Terms:
     max_recovered_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True, gc=False):
     """What the client itself asked for. ``cursor`` is None for one that does not resume."""
 
     cursor: Position | None = None

@@ -69,7 +69,10 @@ class Wheel:
             self._done_tick = math.floor(now_s / self._tick_s)
             self._schedule()
         tick = max(math.ceil((now_s + delay_s) / self._tick_s), self._done_tick + 1)
-        self._slots.setdefault(tick, []).append(timer)
+        slot = self._slots.get(tick)
+        if slot is None:
+            slot = self._slots[tick] = []
+        slot.append(timer)
         self._count += 1
         return timer
 

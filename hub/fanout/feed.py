@@ -61,6 +61,8 @@ class Watcher(Protocol):
 
 
 class _Mode(Enum):
+    __hash__ = object.__hash__  # by its name, as enums do it, takes a call each time a group is looked up
+
     PLAIN = "plain"
     DELTA_WHOLE = "whole next"  # agreed on delta, does not hold the base yet
     DELTA_PATCH = "patches"
@@ -127,6 +129,11 @@ class Feed:
         self._ahead: dict[Subscriber, Publication | None] = {}
         self._groups: dict[tuple[Encoding, _Mode], _Group] = {}
         self._watchers: tuple[Watcher, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """True when nobody subscribes; the same as a length of 0, for less."""
+        return not (self._groups or self._gathering or self._ahead)
 
     def __len__(self) -> int:
         live = sum(len(group.outboxes) for group in self._groups.values())

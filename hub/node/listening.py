@@ -96,7 +96,7 @@ class Listening:
             await self._broker.subscribe(feed.channel)
             top = await self._find_top(feed)
             feed.listening = True
-            if not len(feed):
+            if feed.is_empty:
                 self._empty.add(feed.channel)
             return top
 
@@ -123,7 +123,7 @@ class Listening:
         if feed is None:
             return
         feed.remove(subscriber)
-        if not len(feed):
+        if feed.is_empty:
             self._empty.add(channel)
 
     def _lock(self, channel: str) -> asyncio.Lock:
@@ -145,7 +145,7 @@ class Listening:
         async with self._lock(channel):
             self._empty.discard(channel)
             feed = self._feeds.get(channel)
-            if feed is None or len(feed):
+            if feed is None or not feed.is_empty:
                 return
             # Said first: whoever comes while the engine works must wait for the lock and ask anew.
             feed.listening = False
@@ -156,7 +156,7 @@ class Listening:
                 feed.listening = True
                 self._empty.add(channel)
                 return
-            if not len(feed):
+            if feed.is_empty:
                 del self._feeds[channel]
         if channel not in self._feeds:
             self._locks.pop(channel, None)

@@ -157,7 +157,7 @@ def _finished(encoded: bytes) -> bytes:
         encoded = encoded.replace(b"\n", b"")
     if b"\r" in encoded:
         encoded = encoded.replace(b"\r", b"")
-    if b"\\ud" in encoded or b"\\uD" in encoded:
+    if b"\\" in encoded and (b"\\ud" in encoded or b"\\uD" in encoded):
         encoded = _whole_characters(encoded)
     return encoded
 
@@ -212,7 +212,7 @@ def _compile_check(
                 setattr(value, name, NO_DATA)  # the encoder leaves out only the default itself
         for name, check_nested in nested:
             inner_value = getattr(value, name)
-            if inner_value is not None:
+            if inner_value:
                 check_nested(inner_value)
 
     known[message] = check if payloads or nested else None

@@ -2,6 +2,7 @@
 
 Field names are the JSON keys; ``protobuf_schema`` holds the field numbers. A field that
 equals its default is left out on the wire; a field without default is never left out.
+Messages are trees, so none needs the collector of cycles.
 Pure data: which command is legal when is the session's question.
 """
 
@@ -23,12 +24,12 @@ FLAG_REJECT_UNRECOVERED = 2
 """Bit of ``SubscribeRequest.flag``: answer 112 instead of an empty recovery."""
 
 
-class StreamPosition(Struct, omit_defaults=True):
+class StreamPosition(Struct, omit_defaults=True, gc=False):
     offset: U64 = 0
     epoch: str = ""
 
 
-class FilterNode(Struct, omit_defaults=True):
+class FilterNode(Struct, omit_defaults=True, gc=False):
     op: str = ""
     key: str = ""
     cmp: str = ""
@@ -37,7 +38,7 @@ class FilterNode(Struct, omit_defaults=True):
     nodes: list[FilterNode] = []
 
 
-class SubscribeRequest(Struct, omit_defaults=True):
+class SubscribeRequest(Struct, omit_defaults=True, gc=False):
     channel: str = ""
     token: str = ""
     recover: bool = False
@@ -53,7 +54,7 @@ class SubscribeRequest(Struct, omit_defaults=True):
     type: I32 = 0
 
 
-class ConnectRequest(Struct, omit_defaults=True):
+class ConnectRequest(Struct, omit_defaults=True, gc=False):
     token: str = ""
     data: Raw = NO_DATA
     subs: dict[str, SubscribeRequest] = {}
@@ -63,55 +64,55 @@ class ConnectRequest(Struct, omit_defaults=True):
     flag: I64 = 0
 
 
-class UnsubscribeRequest(Struct, omit_defaults=True):
+class UnsubscribeRequest(Struct, omit_defaults=True, gc=False):
     channel: str = ""
 
 
-class PublishRequest(Struct, omit_defaults=True):
+class PublishRequest(Struct, omit_defaults=True, gc=False):
     channel: str = ""
     data: Raw = NO_DATA
     type: I32 = 0
 
 
-class PresenceRequest(Struct, omit_defaults=True):
+class PresenceRequest(Struct, omit_defaults=True, gc=False):
     channel: str = ""
 
 
-class PresenceStatsRequest(Struct, omit_defaults=True):
+class PresenceStatsRequest(Struct, omit_defaults=True, gc=False):
     channel: str = ""
 
 
-class HistoryRequest(Struct, omit_defaults=True):
+class HistoryRequest(Struct, omit_defaults=True, gc=False):
     channel: str = ""
     limit: I32 = 0
     since: StreamPosition | None = None
     reverse: bool = False
 
 
-class PingRequest(Struct, omit_defaults=True):
+class PingRequest(Struct, omit_defaults=True, gc=False):
     pass
 
 
-class SendRequest(Struct, omit_defaults=True):
+class SendRequest(Struct, omit_defaults=True, gc=False):
     data: Raw = NO_DATA
 
 
-class RPCRequest(Struct, omit_defaults=True):
+class RPCRequest(Struct, omit_defaults=True, gc=False):
     data: Raw = NO_DATA
     method: str = ""
 
 
-class RefreshRequest(Struct, omit_defaults=True):
+class RefreshRequest(Struct, omit_defaults=True, gc=False):
     token: str = ""
 
 
-class SubRefreshRequest(Struct, omit_defaults=True):
+class SubRefreshRequest(Struct, omit_defaults=True, gc=False):
     channel: str = ""
     token: str = ""
     type: I32 = 0
 
 
-class Command(Struct, omit_defaults=True):
+class Command(Struct, omit_defaults=True, gc=False):
     """What a client asks. Which request is meant when there are several: :func:`request_of`."""
 
     id: U32 = 0
@@ -168,20 +169,20 @@ def request_of(command: Command) -> Request | None:
     )
 
 
-class Error(Struct, omit_defaults=True):
+class Error(Struct, omit_defaults=True, gc=False):
     code: U32
     message: str
     temporary: bool = False
 
 
-class ClientInfoMessage(Struct, omit_defaults=True):
+class ClientInfoMessage(Struct, omit_defaults=True, gc=False):
     user: str
     client: str
     conn_info: Raw = NO_DATA
     chan_info: Raw = NO_DATA
 
 
-class PublicationMessage(Struct, omit_defaults=True):
+class PublicationMessage(Struct, omit_defaults=True, gc=False):
     data: Raw = NO_DATA
     info: ClientInfoMessage | None = None
     offset: U64 = 0
@@ -191,20 +192,20 @@ class PublicationMessage(Struct, omit_defaults=True):
     channel: str = ""
 
 
-class Join(Struct, omit_defaults=True):
+class Join(Struct, omit_defaults=True, gc=False):
     info: ClientInfoMessage
 
 
-class Leave(Struct, omit_defaults=True):
+class Leave(Struct, omit_defaults=True, gc=False):
     info: ClientInfoMessage
 
 
-class Unsubscribe(Struct, omit_defaults=True):
+class Unsubscribe(Struct, omit_defaults=True, gc=False):
     code: U32
     reason: str
 
 
-class Subscribe(Struct, omit_defaults=True):
+class Subscribe(Struct, omit_defaults=True, gc=False):
     recoverable: bool = False
     epoch: str = ""
     offset: U64 = 0
@@ -212,16 +213,16 @@ class Subscribe(Struct, omit_defaults=True):
     data: Raw = NO_DATA
 
 
-class Message(Struct, omit_defaults=True):
+class Message(Struct, omit_defaults=True, gc=False):
     data: Raw = NO_DATA
 
 
-class Refresh(Struct, omit_defaults=True):
+class Refresh(Struct, omit_defaults=True, gc=False):
     expires: bool = False
     ttl: U32 = 0
 
 
-class Push(Struct, omit_defaults=True):
+class Push(Struct, omit_defaults=True, gc=False):
     channel: str = ""
     pub: PublicationMessage | None = None
     join: Join | None = None
@@ -232,7 +233,7 @@ class Push(Struct, omit_defaults=True):
     refresh: Refresh | None = None
 
 
-class SubscribeResult(Struct, omit_defaults=True):
+class SubscribeResult(Struct, omit_defaults=True, gc=False):
     expires: bool = False
     ttl: U32 = 0
     recoverable: bool = False
@@ -246,7 +247,7 @@ class SubscribeResult(Struct, omit_defaults=True):
     delta: bool = False
 
 
-class ConnectResult(Struct, omit_defaults=True):
+class ConnectResult(Struct, omit_defaults=True, gc=False):
     client: str = ""
     version: str = ""
     expires: bool = False
@@ -260,50 +261,50 @@ class ConnectResult(Struct, omit_defaults=True):
     time: I64 = 0
 
 
-class UnsubscribeResult(Struct, omit_defaults=True):
+class UnsubscribeResult(Struct, omit_defaults=True, gc=False):
     pass
 
 
-class PublishResultMessage(Struct, omit_defaults=True):
+class PublishResultMessage(Struct, omit_defaults=True, gc=False):
     pass
 
 
-class PresenceResult(Struct, omit_defaults=True):
+class PresenceResult(Struct, omit_defaults=True, gc=False):
     presence: dict[str, ClientInfoMessage]
 
 
-class PresenceStatsResult(Struct, omit_defaults=True):
+class PresenceStatsResult(Struct, omit_defaults=True, gc=False):
     num_clients: U32
     num_users: U32
 
 
-class HistoryResult(Struct, omit_defaults=True):
+class HistoryResult(Struct, omit_defaults=True, gc=False):
     publications: list[PublicationMessage]
     epoch: str
     offset: U64
 
 
-class PingResult(Struct, omit_defaults=True):
+class PingResult(Struct, omit_defaults=True, gc=False):
     pass
 
 
-class RPCResult(Struct, omit_defaults=True):
+class RPCResult(Struct, omit_defaults=True, gc=False):
     data: Raw = NO_DATA
 
 
-class RefreshResult(Struct, omit_defaults=True):
+class RefreshResult(Struct, omit_defaults=True, gc=False):
     client: str = ""
     version: str = ""
     expires: bool = False
     ttl: U32 = 0
 
 
-class SubRefreshResult(Struct, omit_defaults=True):
+class SubRefreshResult(Struct, omit_defaults=True, gc=False):
     expires: bool = False
     ttl: U32 = 0
 
 
-class Reply(Struct, omit_defaults=True):
+class Reply(Struct, omit_defaults=True, gc=False):
     """What the hub says: an answer (``id`` > 0), a push (``push``), or a ping (nothing set)."""
 
     id: U32 = 0

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from hub.errors import (
     ALREADY_SUBSCRIBED,
     BAD_FRAME,
@@ -33,8 +35,7 @@ class State(Enum):
     CLOSED = "over; whatever still arrives is ignored"
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+class Serve(Struct, frozen=True, gc=False):
     """Do what the request asks for and answer under ``id``."""
 
     id: int

@@ -7,13 +7,13 @@ the history, then :func:`recover` and :func:`catch_up`, and only then go live.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hub.model import HistoryFilter, HistoryPage, Position, Publication
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(Struct, frozen=True, gc=False):
     """What a resuming client gets. ``position`` is what its reply says: its place before ``publications``."""
 
     complete: bool
@@ -38,7 +38,7 @@ def wanted_for_stream(cursor: Position | None, max_publications: int) -> History
     One more than may be recovered, so that too many can be told from just enough.
     """
     if cursor is None:
-        return HistoryFilter(limit=0)
+        return _WANTED_FOR_TOP
     return HistoryFilter(limit=max_publications + 1, since=cursor)
 
 
@@ -48,6 +48,8 @@ def may_be_missing(cursor: Position | None, top: Position, max_publications: int
         return False
     return 0 < top.offset - cursor.offset <= max_publications
 
+
+_WANTED_FOR_TOP = HistoryFilter(limit=0)
 
 WANTED_FOR_CACHE = HistoryFilter(limit=1, reverse=True)
 """Cache recovery looks at the newest publication only."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
-from websockets.datastructures import Headers, MultipleValuesError
+from msgspec import Struct
 
 from hub.connection.link import Refused, Upgrade
 from hub.protocol.codec import Codec
@@ -19,7 +19,12 @@ from hub.transport.options import TransportOptions
 from hub.transport.origins import OriginPolicy
 from hub.transport.peer import Peer
 from hub.transport.request_head import query_of
-from hub.transport.wire import Wire, parse_request
+from hub.transport.upgrade_request import Agreed, NotAgreed, UpgradeRequest, agree, parse_request
+from hub.transport.wire import Wire
+
+_SWITCHING = (
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,7 @@ class Rejection:
         return b"HTTP/1.1 %d %s\r\n%s\r\n\r\n%s" % (self.status, phrase.encode(), b"\r\n".join(lines), body)
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True, gc=False):
     """A handshake in order. The response is queued in ``wire`` and not sent yet."""
 
     wire: Wire
@@ -61,46 +65,58 @@ def negotiate(
     """Decide on an upgrade request (RFC 6455, section 4.2). Never raises."""
     try:
         request = parse_request(head)
-    except Exception:
+        host, origin = request.only("host"), request.only("origin")
+        bearer_token = _bearer_token(request.only("authorization"))
+    except (ValueError, EOFError):
         return Rejection(400, "malformed request")
-    codecs = (options.protobuf, options.json)
-    wire = Wire(
-        [codec.subprotocol for codec in codecs], options.max_message_bytes, compression=options.compression
-    )
     try:
-        agreed = wire.process_request(request)
-    except Exception:
-        # The library turns what it found wrong into a status when it is asked the long way.
-        response = wire.accept(request)
-        # Its own texts quote the request, hence ours.
-        kept = tuple(
-            (name, response.headers[name]) for name in ("Allow", "Upgrade") if name in response.headers
-        )
-        text = "not a valid WebSocket handshake"
-        return Rejection(response.status_code, text, kept)
-    try:
-        host, bearer_token = request.headers.get("Host"), _bearer_token(request.headers)
-    except MultipleValuesError:
-        return Rejection(400, "malformed request")
-    if not origins.allows(wire.origin, host):
+        agreed = agree(request, compression=options.compression)
+    except NotAgreed as refusal:
+        return Rejection(refusal.status, "not a valid WebSocket handshake", refusal.headers)
+    if not origins.allows(origin, host):
         return Rejection(403, "origin not allowed")
-    query_text = query_of(request.path)
+    query_text = query_of(request.target)
     query = parse_qs(query_text) if query_text else {}
+    subprotocol = _subprotocol(request, options)
     upgrade = Upgrade(
-        codec=_codec_of(wire.subprotocol, query, options),
-        client_ip=options.trusted_proxies.client_of(peer, request.headers.get_all("X-Forwarded-For")),
+        codec=_codec_of(subprotocol, query, options),
+        client_ip=options.trusted_proxies.client_of(peer, request.all("x-forwarded-for")),
         bearer_token=bearer_token,
-        compressed=wire.compressed,
+        compressed=bool(agreed.extensions),
         native_ping=query.get("cf_ws_frame_ping_pong") == ["true"],
     )
-    wire.agree(*agreed)
+    wire = Wire(options.max_message_bytes, agreed.extensions)
+    wire.writes.append(_response(agreed, subprotocol))
     return Opening(wire, upgrade)
+
+
+def _response(agreed: Agreed, subprotocol: str | None) -> bytes:
+    """The response that opens the connection. It carries no Date, which a 101 need not (RFC 9110, 6.6.1)."""
+    lines = [_SWITCHING + agreed.accept]
+    if agreed.extensions_header is not None:
+        lines.append(f"Sec-WebSocket-Extensions: {agreed.extensions_header}")
+    if subprotocol is not None:
+        lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def rejection_of(refused: Refused) -> Rejection:
     """What a client is told when no connection is taken now."""
     retry_after = () if refused.retry_after_s is None else (("retry-after", str(refused.retry_after_s)),)
     return Rejection(refused.status, refused.reason, retry_after)
+
+
+def _subprotocol(request: UpgradeRequest, options: TransportOptions) -> str | None:
+    """The first subprotocol of the client's list that we speak, else none.
+
+    Never fails the handshake: an empty header is what some published clients send, and one
+    that lists only strangers gets a connection without a subprotocol.
+    """
+    for value in request.all("sec-websocket-protocol"):
+        for name in value.split(","):
+            if name.strip() in (options.json.subprotocol, options.protobuf.subprotocol):
+                return name.strip()
+    return None
 
 
 def _codec_of(subprotocol: str | None, query: dict[str, list[str]], options: TransportOptions) -> Codec:
@@ -111,9 +127,6 @@ def _codec_of(subprotocol: str | None, query: dict[str, list[str]], options: Tra
     return options.protobuf if asks_protobuf else options.json
 
 
-def _bearer_token(headers: Headers) -> str:
-    """Raises:
-    MultipleValuesError: when there are several Authorization headers; guessing would be unsafe.
-    """
-    scheme, _, token = headers.get("Authorization", "").partition(" ")
+def _bearer_token(authorization: str | None) -> str:
+    scheme, _, token = (authorization or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""

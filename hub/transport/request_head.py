@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _REQUEST_LINE = re.compile(rb"([A-Z-]{1,20}) ([\x21-\xff]+) HTTP/1\.[01]\r\n")
 _REQUEST_LINE_START = re.compile(rb"[A-Z-]{1,20}(?: |\Z)")
@@ -23,8 +24,7 @@ class HeadVerdict(enum.Enum):
     TOO_LARGE = "too large"
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(Struct, frozen=True, gc=False):
     """A whole head: its length with the empty line, and the little that decides who serves it."""
 
     length: int

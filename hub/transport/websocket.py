@@ -122,14 +122,14 @@ class WebSocketLink(asyncio.Protocol):
     def discard(self) -> None:
         """Make an unstarted link inert: its acceptor wanted no connection."""
         self._phase = _LOST
-        self._wire.parser.close()
+        self._wire.discard()
 
     # What the connection asks for.
 
     @property
     def said_goodbye(self) -> bool:
         """Whether the peer sent a close frame."""
-        return self._wire.close_rcvd is not None
+        return self._wire.said_goodbye
 
     def write(self, data: bytes) -> None:
         """Send complete frames; dropped once the connection is closing."""
@@ -213,8 +213,7 @@ class WebSocketLink(asyncio.Protocol):
             self._close_deadline.cancel()
             self._close_deadline = None
         self._forget_held()
-        # The parser and the wire hold each other; a closed one holds nothing.
-        self._wire.parser.close()
+        self._wire.discard()
         self._state.links.discard(self)
         events, self._events = self._events, None
         if events is not None:
@@ -261,7 +260,7 @@ class WebSocketLink(asyncio.Protocol):
             self._events.on_pong()
         elif frame.opcode is not Opcode.PING and frame.opcode is not Opcode.CLOSE:
             payload = bytes(frame.data)
-            # The parser remembers its last frame until the next one; its payload need not stay.
+            # The library's parser remembers its last frame until the next one; its payload need not stay.
             frame.data = b""
             if self._partial is not None:
                 self._partial += payload
@@ -298,8 +297,10 @@ class WebSocketLink(asyncio.Protocol):
 
     def _flush(self) -> None:
         """Send what the wire owes: pongs, a close frame, the end of the stream."""
+        if not self._wire.writes:
+            return
         writes = self._wire.data_to_send()
-        if not writes or self._transport.is_closing():
+        if self._transport.is_closing():
             return
         self._transport.write(b"".join(writes))
         if not writes[-1]:
@@ -309,10 +310,10 @@ class WebSocketLink(asyncio.Protocol):
         """Both halves of the close are there, or the peer broke the rules (RFC 6455, 7.1.1, 7.1.7)."""
         self._phase = _CLOSING
         self._end_within_timeout()
-        if self._wire.parser_exc is None:
-            self._transport.close()
-        else:
+        if self._wire.is_broken:
             close_our_half(self._transport)
+        else:
+            self._transport.close()
 
     def _end_within_timeout(self) -> None:
         if self._close_deadline is None:

@@ -1,140 +1,183 @@
-"""The WebSocket rules of one connection: ``websockets``' sans-I/O protocol, made small.
+"""The WebSocket rules of one open connection: ``websockets``' sans-I/O protocol, where it is needed.
 
-Adds what a hub needs to it: a choice of subprotocol that never fails, no more than one pong
-waiting for a slow reader, and nothing of the opening handshake kept afterwards. Knows no
-socket and no codec.
+An ordinary message, which is what phones send all day, is read here in a few steps. Everything
+that has rules of its own (fragments, pings, closes, compression, mistakes) is the library's,
+and a connection has one of its protocol objects from its first such frame on. Knows no socket,
+no codec and no handshake.
 """
 
 from __future__ import annotations
 
 import logging
-import re
-import uuid
-from collections.abc import Sequence
 
-from websockets.datastructures import Headers
-from websockets.exceptions import NegotiationError
-from websockets.extensions import Extension, ServerExtensionFactory
-from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
+from websockets.extensions import Extension
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
-from websockets.protocol import OPEN, Protocol
-from websockets.server import ServerProtocol
-from websockets.typing import ExtensionParameter, Subprotocol
+from websockets.protocol import OPEN, Event, Protocol, Side, State
 
-_log = logging.getLogger("hub.transport.wire")
-# The library tells of every handshake at INFO: a line, and its cost, for each of many thousand phones.
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # built without its C part
+    from websockets.utils import apply_mask
+
+_log = logging.getLogger(__name__)
+# The library tells of each close at INFO: a line, and its cost, for each of many thousand phones.
 _log.setLevel(logging.WARNING)
 
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n")
-_FIELD_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]{0,8192}\r\n)*\r\n")
-"""Header fields up to the empty line, each whole, on a line of its own and of no absurd length."""
+_BY_ITSELF = {0x81: Opcode.TEXT, 0x82: Opcode.BINARY, 0x8A: Opcode.PONG}
+"""First bytes of frames that mean something by themselves: final, and of no extension."""
 
-_READ_FIELDS = frozenset(
-    (
-        b"host connection upgrade origin authorization x-forwarded-for content-length transfer-encoding "
-        b"sec-websocket-key sec-websocket-version sec-websocket-protocol sec-websocket-extensions"
-    ).split()
-)
-"""What the handshake asks about; a phone sends as many others, which nobody would read."""
-
-_MAX_FIELDS = 128
-_SWITCHING = (
-    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-)
-_NO_ID = uuid.UUID(int=0)
-_NO_EXTENSIONS: list[Extension] = []
+_OPCODES = frozenset(Opcode)
+_MASKED = 0x80
+_LENGTH_BYTES = {126: 2, 127: 8}
+_MAX_CONTROL_BYTES = 125
 
 
-class SharedDeflate(ServerPerMessageDeflateFactory):
-    """Permessage-deflate for frames that are compressed once for everybody.
-
-    Both sides forget their window after each message, so no connection keeps one (RFC 7692,
-    7.1.1). An offer that asks for a smaller window on our side is declined: a shared frame
-    is made with the full one (7.1.2.1 allows to decline).
-    """
-
-    def __init__(self) -> None:
-        super().__init__(server_no_context_takeover=True, client_no_context_takeover=True)
-
-    def process_request_params(
-        self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
-    ) -> tuple[list[ExtensionParameter], PerMessageDeflate]:
-        """The answer to one offer.
-
-        Raises:
-            NegotiationError: when the offer is declined.
-        """
-        agreed, extension = super().process_request_params(params, accepted_extensions)
-        if extension.local_max_window_bits != 15:
-            raise NegotiationError("shared frames need the full window")
-        return agreed, extension
-
-
-_DEFLATE: tuple[ServerExtensionFactory, ...] = (SharedDeflate(),)
-
-
-class Wire(ServerProtocol):
-    """Frames in, frames out, for one connection.
+class Wire:
+    """Frames in, frames out, for one connection that is open.
 
     ``holds_pongs`` is set while the peer does not read: of the pongs owed to it only the newest
-    waits, in ``held_pong``, so that a flood of pings cannot fill our memory (RFC 6455, 5.5.3).
+    waits, so that a flood of pings cannot fill our memory (RFC 6455, 5.5.3).
     """
 
-    def __init__(self, subprotocols: Sequence[str], max_message_bytes: int, *, compression: bool) -> None:
-        super().__init__(
-            subprotocols=[Subprotocol(name) for name in subprotocols],
-            extensions=_DEFLATE if compression else None,
-            max_size=max_message_bytes,
-            logger=_log,
-        )
-        # At that level the library writes headers and payloads, tokens among them, into the log.
+    __slots__ = (
+        "_events",
+        "_extensions",
+        "_frame_start",
+        "_library",
+        "_library_reads_bytes",
+        "_max_message_bytes",
+        "holds_pongs",
+        "writes",
+    )
+
+    def __init__(self, max_message_bytes: int, extensions: list[Extension] | None = None) -> None:
+        self._max_message_bytes = max_message_bytes
+        self._extensions = extensions
+        self._library: _Library | None = None
+        self._library_reads_bytes = 0
+        """How much of the frame that the library is reading has not come yet."""
+        self._frame_start = b""
+        """Too little of a frame to know its length."""
+        self._events: list[Event] = []
+        self.writes: list[bytes] = []
+        """What waits for :meth:`data_to_send`; more may be put behind it."""
+        self.holds_pongs = False
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands by the rules (RFC 6455, 7.1)."""
+        return OPEN if self._library is None else self._library.state
+
+    @property
+    def is_broken(self) -> bool:
+        """True once the peer broke the rules."""
+        return self._library is not None and self._library.parser_exc is not None
+
+    @property
+    def said_goodbye(self) -> bool:
+        """True once the peer sent a close frame."""
+        return self._library is not None and self._library.close_rcvd is not None
+
+    def events_received(self) -> list[Event]:
+        """The frames that came since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def data_to_send(self) -> list[bytes]:
+        """What is owed to the peer since the last call; an empty item at its end ends the stream."""
+        writes, self.writes = self.writes, []
+        return writes
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes of the peer; what they were, :meth:`events_received` and :meth:`data_to_send` say."""
+        if self._frame_start:
+            data, self._frame_start = self._frame_start + data, b""
+        at, end = 0, len(data)
+        while at < end:
+            if self._library_reads_bytes:
+                part = data[at : at + self._library_reads_bytes]
+                self._library_reads_bytes -= len(part)
+                at += len(part)
+                self._give_library(part)
+                continue
+            if self._library is not None and self._library.state is not OPEN:
+                # Where frames begin no longer matters: it waits for a close, or for nothing at all.
+                self._give_library(data[at:])
+                return
+            length_at = at + 2
+            length = data[at + 1] & ~_MASKED if length_at <= end else 127
+            mask_at = length_at + _LENGTH_BYTES.get(length, 0)
+            if mask_at > end and (length_at > end or _may_be_frame(data[at], data[at + 1])):
+                self._frame_start = data[at:]
+                return
+            if mask_at > length_at:
+                length = int.from_bytes(data[length_at:mask_at], "big")
+            payload_at = mask_at + 4
+            next_at = payload_at + length
+            opcode = _BY_ITSELF.get(data[at])
+            if (
+                opcode is not None
+                and next_at <= end
+                and data[at + 1] & _MASKED
+                and length <= (_MAX_CONTROL_BYTES if opcode is Opcode.PONG else self._max_message_bytes)
+                and self._extensions is None
+                and (self._library is None or self._library.current_size is None)
+            ):
+                payload = apply_mask(data[payload_at:next_at], data[mask_at:payload_at])
+                self._events.append(Frame(opcode, payload))
+                at = next_at
+            else:
+                self._library_reads_bytes = next_at - at
+
+    def send_close(self, code: int, reason: str) -> None:
+        """Queue a close frame."""
+        library = self._needed_library()
+        library.send_close(code, reason)
+        self.writes += library.data_to_send()
+
+    def release_pong(self) -> None:
+        """Queue the pong that waited, if one did and the connection is still open for it."""
+        library = self._library
+        if library is not None and library.held_pong is not None:
+            library.holds_pongs = False
+            payload, library.held_pong = library.held_pong, None
+            if library.state is OPEN:
+                library.send_pong(payload)
+                self.writes += library.data_to_send()
+
+    def discard(self) -> None:
+        """Nothing comes or goes any more. The library's parser and its protocol hold each other otherwise."""
+        if self._library is not None:
+            self._library.parser.close()
+
+    def _give_library(self, data: bytes) -> None:
+        library = self._needed_library()
+        library.holds_pongs = self.holds_pongs
+        library.receive_data(data)
+        self._events += library.events_received()
+        self.writes += library.data_to_send()
+
+    def _needed_library(self) -> _Library:
+        if self._library is None:
+            self._library = _Library(self._max_message_bytes, self._extensions or [])
+        return self._library
+
+
+def _may_be_frame(first: int, second: int) -> bool:
+    """Whether more bytes could make a frame of these; otherwise the library should say so now."""
+    return bool(second & _MASKED) and first & 0x0F in _OPCODES
+
+
+class _Library(Protocol):
+    """The library's protocol, with no more than one pong waiting."""
+
+    def __init__(self, max_message_bytes: int, extensions: list[Extension]) -> None:
+        super().__init__(Side.SERVER, max_size=max_message_bytes, logger=_log)
+        self.extensions = extensions
+        # At that level the library writes payloads, tokens among them, into the log.
         self.debug = False
         self.holds_pongs = False
         self.held_pong: bytes | None = None
-
-    def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
-        """The first subprotocol of the client's list that we speak, else none.
-
-        Never fails the handshake: an empty header is what some published clients send, and one
-        that lists only strangers gets a connection without a subprotocol.
-        """
-        known = self.available_subprotocols or ()
-        for value in headers.get_all("Sec-WebSocket-Protocol"):
-            for name in value.split(","):
-                if name.strip() in known:
-                    return Subprotocol(name.strip())
-        return None
-
-    @property
-    def compressed(self) -> bool:
-        """Whether permessage-deflate was agreed."""
-        return bool(self.extensions)
-
-    def agree(self, accept: str, extensions: str | None, subprotocol: str | None) -> None:
-        """Queue the response that opens the connection, with what ``process_request`` found.
-
-        It carries no Date, which a 101 need not (RFC 9110, 6.6.1).
-        """
-        lines = [_SWITCHING + accept]
-        if extensions is not None:
-            lines.append(f"Sec-WebSocket-Extensions: {extensions}")
-        if subprotocol is not None:
-            lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
-        self.writes.append("\r\n".join([*lines, "", ""]).encode())
-        self.state = OPEN
-        self.forget_handshake()
-
-    def forget_handshake(self) -> None:
-        """Let go of all that only the handshake needed; to be called once it has succeeded."""
-        # The parser's frame would keep the request, and its token, for the connection's life.
-        self.parser.close()
-        self.parser = Protocol.parse(self)
-        next(self.parser)
-        self.available_extensions = self.available_subprotocols = None
-        self.id = _NO_ID
-        if not self.extensions:
-            self.extensions = _NO_EXTENSIONS
 
     def send_frame(self, frame: Frame) -> None:
         """Queue a frame; called by the library for its own answers too."""
@@ -142,35 +185,3 @@ class Wire(ServerProtocol):
             self.held_pong = bytes(frame.data)
         else:
             super().send_frame(frame)
-
-    def release_pong(self) -> None:
-        """Queue the pong that waited, if one did and the connection is still open for it."""
-        payload, self.held_pong = self.held_pong, None
-        if payload is not None and self.state is OPEN:
-            self.send_pong(payload)
-
-
-def parse_request(head: bytes) -> Request:
-    """The upgrade request in ``head``, which must be whole.
-
-    Raises:
-        Exception: several kinds, for a head that breaks the rules; their texts quote it, so
-            they must not be shown.
-    """
-    if not head.endswith(b"\r\n\r\n"):
-        raise EOFError("incomplete request head")
-    line, _, lines = head.partition(b"\r\n")
-    method, target, version = line.decode("ascii").split(" ")
-    if version not in ("HTTP/1.1", "HTTP/1.0") or not _FIELD_LINES.fullmatch(lines):
-        raise ValueError("malformed request head")
-    fields = _FIELD.findall(lines)
-    if len(fields) > _MAX_FIELDS:
-        raise ValueError("too many header fields")
-    headers = Headers()
-    for raw_name, value in fields:
-        name = raw_name.lower()
-        if name in _READ_FIELDS:
-            headers.set_insecure(name.decode("ascii"), value.rstrip(b" \t").decode("latin-1"))
-    if "transfer-encoding" in headers or not {"0"}.issuperset(headers.get_all("content-length")):
-        raise ValueError("an upgrade has no body")
-    return Request(target, headers, method, version)

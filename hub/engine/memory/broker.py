@@ -142,7 +142,7 @@ class MemoryBroker:
         position: Position | None = None
         if policy.keeps:
             stream = self._stream(channel, policy, now_s)
-            stamped = replace(publication, offset=stream.offset + 1, time_ms=int(self._wall_s() * 1000))
+            stamped = replace(publication, offset=stream.top.offset + 1, time_ms=int(self._wall_s() * 1000))
             stream.append(stamped, policy, now_s)
             position = stream.top
         else:

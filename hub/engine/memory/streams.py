@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,7 +10,10 @@ from itertools import islice
 
 from hub.model import HistoryFilter, HistoryPage, HistoryPolicy, Position, Publication
 
-_EPOCH_BYTES = 6
+_EPOCH_BYTES = 8
+
+_NOTHING: deque[tuple[float, Publication]] = deque(maxlen=0)
+"""The items of all streams that keep none: most channels of one user alone never keep any."""
 
 UNUSED_LIFE_S = 300
 """Life of a position nothing was published to, since anybody may ask for names without end."""
@@ -22,34 +25,30 @@ class Stream:
     ``now_s`` is a monotonic clock in seconds, the same for all calls.
     """
 
-    __slots__ = ("_expire_at_s", "_items", "epoch", "expires_at_s", "offset")
+    __slots__ = ("_items", "expires_at_s", "top")
 
     def __init__(self) -> None:
-        self.epoch = secrets.token_urlsafe(_EPOCH_BYTES)
-        self.offset = 0
+        self.top = Position(0, os.urandom(_EPOCH_BYTES).hex())
+        """Position of the newest publication, kept or not."""
         self.expires_at_s = 0.0
         """When the position itself is forgotten."""
-        self._items: deque[Publication] = deque()
-        self._expire_at_s: deque[float] = deque()
-
-    @property
-    def top(self) -> Position:
-        """Position of the newest publication, kept or not."""
-        return Position(self.offset, self.epoch)
+        self._items = _NOTHING
+        """Until when each is kept, and what, oldest first."""
 
     @property
     def oldest_offset(self) -> int:
         """Offset of the oldest publication kept; one above the top where none is."""
-        return self._items[0].offset if self._items else self.offset + 1
+        return self._items[0][1].offset if self._items else self.top.offset + 1
 
     def append(self, publication: Publication, policy: HistoryPolicy, now_s: float) -> None:
         """Keep ``publication``, which carries the next offset, and let go what the policy no longer keeps."""
         self.expire(now_s)
-        self.offset = publication.offset
-        self._items.append(publication)
-        self._expire_at_s.append(now_s + policy.ttl_s)
+        self.top = Position(publication.offset, self.top.epoch)
+        if self._items is _NOTHING:
+            self._items = deque()
+        self._items.append((now_s + policy.ttl_s, publication))
         while len(self._items) > policy.size:
-            self._drop_oldest()
+            self._items.popleft()
         self.touch(policy, now_s)
 
     def touch(self, policy: HistoryPolicy, now_s: float, *, keep_unused: bool = False) -> None:
@@ -58,56 +57,52 @@ class Stream:
         One that nothing was ever published to lives shortly, unless ``keep_unused``.
         """
         life_s = max(policy.meta_ttl_s, policy.ttl_s)
-        if not self.offset and not keep_unused:
+        if not self.top.offset and not keep_unused:
             life_s = min(life_s, UNUSED_LIFE_S)
         self.expires_at_s = max(now_s + life_s, self.expires_at_s)
 
     def expire(self, now_s: float) -> None:
         """Forget publications whose time is over."""
-        while self._items and now_s >= self._expire_at_s[0]:
-            self._drop_oldest()
+        while self._items and now_s >= self._items[0][0]:
+            self._items.popleft()
 
     def replace(self, offset: int, data: bytes) -> None:
         """Give the publication at ``offset`` another payload, where it is still kept."""
         place = offset - self.oldest_offset
         if 0 <= place < len(self._items):
-            self._items[place] = replace(self._items[place], data=data)
-
-    def _drop_oldest(self) -> None:
-        self._items.popleft()
-        self._expire_at_s.popleft()
+            expire_at_s, publication = self._items[place]
+            self._items[place] = (expire_at_s, replace(publication, data=data))
 
     def clear(self) -> None:
         """Forget all publications; the position stays."""
-        self._items.clear()
-        self._expire_at_s.clear()
+        self._items = _NOTHING
 
     def page(self, wanted: HistoryFilter, now_s: float) -> HistoryPage:
         """The part of the history that ``wanted`` names."""
         self.expire(now_s)
-        found: Iterable[Publication] = ()
-        if wanted.limit:
-            found = self._backward(wanted) if wanted.reverse else self._forward(wanted)
-            if wanted.limit > 0:
-                found = islice(found, wanted.limit)
-        return HistoryPage(tuple(found), self.top)
+        if not wanted.limit:
+            return HistoryPage((), self.top)
+        found = self._backward(wanted) if wanted.reverse else self._forward(wanted)
+        if wanted.limit > 0:
+            found = islice(found, wanted.limit)
+        return HistoryPage(tuple([publication for _, publication in found]), self.top)
 
-    def _forward(self, wanted: HistoryFilter) -> Iterable[Publication]:
+    def _forward(self, wanted: HistoryFilter) -> Iterable[tuple[float, Publication]]:
         if wanted.since is None or not self._items:
             return self._items
-        if wanted.since.offset >= self.offset:
+        if wanted.since.offset >= self.top.offset:
             return ()
         # Offsets are consecutive, so the place is known without a search.
-        skip = max(0, wanted.since.offset - self._items[0].offset + 1)
+        skip = max(0, wanted.since.offset - self._items[0][1].offset + 1)
         # Clients may name any 64-bit offset, and islice takes only what a list could hold.
         skip = min(skip, len(self._items))
         return islice(self._items, skip, None)
 
-    def _backward(self, wanted: HistoryFilter) -> Iterable[Publication]:
+    def _backward(self, wanted: HistoryFilter) -> Iterable[tuple[float, Publication]]:
         if wanted.since is None or not self._items:
             return reversed(self._items)
         # Reading back from a place that is gone would pass over a hole unseen.
-        keep = wanted.since.offset - self._items[0].offset
+        keep = wanted.since.offset - self._items[0][1].offset
         if keep <= 0:
             return ()
         skip = max(0, len(self._items) - keep)

@@ -180,6 +180,28 @@ def test_an_unreadable_header_is_refused(token: str, words: str) -> None:
     assert caught.value.__cause__ is None
 
 
+def test_parts_with_their_padding_are_read() -> None:
+    """Some issuers leave it on; the signature is over what they wrote."""
+    parts = (b'{"alg":"HS256"}', b'{"sub":"7"}')
+    signed = ".".join(base64.urlsafe_b64encode(part).decode() for part in parts)
+    signature = hmac.new(SECRET.encode(), signed.encode(), hashlib.sha256).digest()
+    for last in (base64.urlsafe_b64encode(signature).decode(), encode(signature)):
+        assert read_signed(f"{signed}.{last}", key_from_secret(SECRET)) == b'{"sub":"7"}'
+
+
+@pytest.mark.parametrize(
+    "claims", ["eyJ+", "eyJ/", "eyI!", "eyI ", "e", "eyI==", "eyI=A", "ey=J", "eyJ9e", "eyJ9fR", "eyJ9\n"]
+)
+def test_a_part_in_no_canonical_form_is_refused(claims: str) -> None:
+    """However well it was signed: one text of claims has one token."""
+    signed = f"{encode({'alg': 'HS256'})}.{claims}"
+    signature = hmac.new(SECRET.encode(), signed.encode(), hashlib.sha256).digest()
+    with pytest.raises(InvalidToken, match="payload is not base64url"):
+        read_signed(f"{signed}.{encode(signature)}", key_from_secret(SECRET))
+    with pytest.raises(InvalidToken):
+        read_header(f"{claims}.e30.e30")
+
+
 def test_a_detached_payload_is_refused() -> None:
     """``b64`` false without ``crit`` is no way around either."""
     token = forge_hs256({"alg": "HS256", "b64": False}, SECRET.encode())

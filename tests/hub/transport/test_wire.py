@@ -1,37 +1,21 @@
-"""What the wire adds to the library's protocol: little memory, and no trace of the handshake."""
+"""What the wire adds to the library's protocol: messages read at once, few pongs, a silent log."""
 
 from __future__ import annotations
 
-import gc
 import logging
-import weakref
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol, Side
 
-from hub.transport.wire import Wire, parse_request
-from tests.support.raw_client import PING, client_frame, upgrade_request
+from hub.transport.wire import Wire
+from tests.support.raw_client import PING, client_frame
 
 
 def opened() -> Wire:
-    wire = Wire(["centrifuge-json"], 65536, compression=False)
-    wire.send_response(wire.accept(parse_request(upgrade_request())))
-    wire.forget_handshake()
-    wire.data_to_send()
-    return wire
-
-
-def test_the_request_is_not_kept() -> None:
-    """It may hold a token, and takes memory that thousands of idle connections do not have."""
-    wire = Wire([], 65536, compression=False)
-    request = parse_request(upgrade_request(headers={"Authorization": "Bearer secret"}))
-    wire.send_response(wire.accept(request))
-    wire.forget_handshake()
-    gone = weakref.ref(request)
-    del request
-    gc.collect()
-    assert gone() is None
-    assert wire.compressed is False
+    return Wire(65536)
 
 
 def test_only_the_newest_pong_waits() -> None:
@@ -56,6 +40,21 @@ def test_a_pong_is_not_sent_behind_a_close() -> None:
     assert wire.data_to_send() == [b"\x88\x00", b""]
 
 
+def test_a_goodbye_is_a_close_frame_of_the_peer() -> None:
+    """Ours is none, and broken rules are none either."""
+    wire = opened()
+    wire.receive_data(client_frame(Opcode.TEXT, b"x"))
+    assert not wire.said_goodbye
+    wire.send_close(1000, "")
+    assert not wire.said_goodbye
+    wire.receive_data(client_frame(Opcode.CLOSE))
+    assert wire.said_goodbye
+    assert not wire.is_broken
+    broken = opened()
+    broken.receive_data(client_frame(Opcode.TEXT, b"x", masked=False))
+    assert (broken.said_goodbye, broken.is_broken) == (False, True)
+
+
 def test_payloads_never_reach_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Not even at debug level."""
     caplog.set_level(logging.DEBUG)
@@ -67,7 +66,50 @@ def test_payloads_never_reach_the_log(caplog: pytest.LogCaptureFixture) -> None:
     assert "secret" not in caplog.text
 
 
-def test_an_incomplete_head_is_refused() -> None:
-    """Callers bring whole heads only."""
-    with pytest.raises(EOFError):
-        parse_request(upgrade_request()[:-4])
+FRAMES = st.one_of(
+    st.builds(
+        client_frame,
+        st.sampled_from([Opcode.TEXT, Opcode.BINARY]),
+        st.binary(max_size=140) | st.binary(min_size=190, max_size=210),
+    ),
+    st.builds(
+        client_frame,
+        st.sampled_from([Opcode.TEXT, Opcode.BINARY, Opcode.CONT, Opcode.PING, Opcode.PONG, Opcode.CLOSE]),
+        st.binary(max_size=140),
+        fin=st.booleans(),
+        reserved=st.sampled_from([0, 0, 0, 4]),
+        masked=st.sampled_from([True, True, True, False]),
+    ),
+    st.binary(max_size=20),
+)
+
+
+@given(st.lists(FRAMES, max_size=6), st.lists(st.integers(0, 900), max_size=6))
+def test_it_reads_what_the_library_reads(frames: list[bytes], cuts: list[int]) -> None:
+    """The same frames, the same answers, however the bytes are cut into pieces."""
+    sent = b"".join(frames)
+    ends = sorted(min(cut, len(sent)) for cut in cuts)
+    ours, stock = Wire(200), Protocol(Side.SERVER, max_size=200)
+    both: tuple[Wire | Protocol, ...] = (ours, stock)
+    read: list[list[object]] = [[], []]
+    for start, end in zip([0, *ends], [*ends, len(sent)], strict=True):
+        for protocol, seen in zip(both, read, strict=True):
+            protocol.receive_data(sent[start:end])
+            for event in protocol.events_received():
+                assert isinstance(event, Frame)
+                seen.append((event.opcode, event.fin, bytes(event.data)))
+    assert read[0] == read[1]
+    assert b"".join(ours.data_to_send()) == b"".join(stock.data_to_send())
+    assert ours.state is stock.state
+
+
+def test_a_frame_is_read_byte_by_byte() -> None:
+    """Of every length that a header can say."""
+    for size in (0, 1, 125, 126, 65535, 65536):
+        wire = opened()
+        payload = b"x" * size
+        for byte in client_frame(Opcode.TEXT, payload):
+            wire.receive_data(bytes((byte,)))
+        assert [bytes(event.data) for event in wire.events_received() if isinstance(event, Frame)] == [
+            payload
+        ]
