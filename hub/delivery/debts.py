@@ -48,10 +48,16 @@ def wait_ms(row: DeviceRow, at: Moment) -> int:
 
 
 def set_due(row: DeviceRow, due_ms: int, at: Moment) -> None:
-    """Let a worker try at ``due_ms``. A row under a claim stays due when the claim runs out."""
+    """Let a worker try at ``due_ms``. A row under a claim stays due when the claim runs out.
+
+    One that waits for another attempt does not come nearer: a provider asked for that wait, and
+    what is new would meet the same.
+    """
     if row.claim and row.claim_until_ms > at.now_ms:
         if row.due_ms is None:
             row.due_ms = row.claim_until_ms
+    elif row.attempts and row.due_ms is not None:
+        row.due_ms = max(row.due_ms, due_ms)
     else:
         row.due_ms = due_ms
 
@@ -86,6 +92,8 @@ def settle(state: UserState, row: DeviceRow, at: Moment) -> None:
     """Where nothing is left to tell, nothing is due. A running claim goes on to its end."""
     if not has_work(state, row, at):
         row.due_ms = row.p0_ms = None
+        # Trouble with what is closed now says nothing about what comes.
+        row.attempts = 0
 
 
 def move_pushed(state: UserState, row: DeviceRow, up_to: int, at: Moment, effects: Effects) -> None:

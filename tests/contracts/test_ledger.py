@@ -372,6 +372,27 @@ class TestClaims:
         await ann.notify("n3")
         assert (await ann.due_one()).attempts == 0
 
+    async def test_what_comes_while_a_provider_asked_to_wait_waits_too(self, ann: Person) -> None:
+        """It would meet the same, and use up the attempts of what waits."""
+        await ann.register()
+        await ann.notify("n1")
+        await ann.finish(await ann.due_one(), retry_ms=7_000)
+        await ann.notify("n2")
+        await ann.world.advance(6.9)
+        assert await ann.due() == []
+        await ann.world.advance(0.2)
+        claimed = await ann.due_one()
+        assert ([group.offsets for group in claimed.groups], claimed.attempts) == ([(1,), (2,)], 1)
+
+    async def test_what_comes_after_the_trouble_begins_anew(self, ann: Person) -> None:
+        """A proof closed what waited: neither its wait nor its attempts are the next one's."""
+        await ann.register()
+        await ann.notify("n1")
+        await ann.finish(await ann.due_one(), retry_ms=60_000)
+        await ann.ack(1)
+        await ann.notify("n2")
+        assert (await ann.due_one()).attempts == 0
+
     async def test_what_came_meanwhile_is_due_after_it(self, ann: Person) -> None:
         """A row under a claim is left alone."""
         await ann.register()

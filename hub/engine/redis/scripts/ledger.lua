@@ -341,9 +341,11 @@ local function put_due(row, due_ms)
 end
 
 -- A row under a claim stays due when the claim runs out.
+-- One that waits for another attempt does not come nearer: a provider asked for that wait.
 local function set_due(row, due_ms)
   if not is_claimed(row) then
-    put_due(row, due_ms)
+    local due = row[ATTEMPTS] and due_of(row)
+    put_due(row, due and math.max(due, due_ms) or due_ms)
   elseif not due_of(row) then
     put_due(row, tonumber(row[CLAIM_UNTIL]))
   end
@@ -381,6 +383,9 @@ local function clear_due(row)
   end
   if row[P0] then
     put(row, P0, false)
+  end
+  if row[ATTEMPTS] then
+    put(row, ATTEMPTS, false)
   end
 end
 
