@@ -352,8 +352,10 @@ def _by_device(user: str, device: str, marks: Sequence[Mark]) -> list[DeviceTrac
     if not marks:
         return []
     devices = [device] if device else sorted({mark.device for mark in marks if mark.device}) or [""]
+    # A mark may be told long after its time, as what was written is; and that time is another clock's.
+    timeline = sorted(marks, key=lambda mark: (mark.event != "accepted", mark.time_ms))
     return [
-        DeviceTrace(user, each, tuple(mark for mark in marks if mark.device in ("", each)))
+        DeviceTrace(user, each, tuple(mark for mark in timeline if mark.device in ("", each)))
         for each in devices
     ]
 

@@ -9,7 +9,7 @@ import pytest
 from starlette.applications import Starlette
 
 from hub.api import ApiOptions, create_api
-from hub.delivery.model import DeadOffset, Finish
+from hub.delivery.model import DeadOffset, Finish, Hello, Unproven
 from hub.engine import Engine
 from tests.support.http_server import serving
 from tests.support.recording_node import RecordingNode
@@ -240,6 +240,17 @@ async def test_a_trace_tells_the_steps(http: httpx.AsyncClient, engine: Engine) 
     assert [(each["user"], each["device"]) for each in found] == [("7", DEVICE), ("8", "")]
     assert [event["event"] for event in found[0]["events"]] == ["accepted", "due", "claimed"]
     assert await refused(http, "notification_trace", id="n2") == 1009
+
+
+async def test_a_trace_is_in_the_order_of_time(http: httpx.AsyncClient, engine: Engine) -> None:
+    """What was written to a socket is told when that ends, and stands where it happened."""
+    await call(http, "device_register", user="7", id=DEVICE, **RECORD)
+    hello = await engine.ledger.hello("7", DEVICE, Hello("node-1", "client-1", "background"))
+    await call(http, "notify", users=["7"], id="n1", data=1)
+    await engine.ledger.claim(LANE, 10, "worker-1")
+    await engine.ledger.leave("7", DEVICE, hello.generation, "dropped", Unproven(1, written_ms=1))
+    (found,) = (await call(http, "notification_trace", id="n1"))["devices"]
+    assert [event["event"] for event in found["events"]] == ["accepted", "written", "due", "claimed"]
 
 
 async def test_dead_letters_are_listed_replayed_and_dropped(http: httpx.AsyncClient, engine: Engine) -> None:
