@@ -51,10 +51,12 @@ def signing_key(options: ApnsOptions, credentials: TokenCredentials) -> ec.Ellip
     except (ValueError, TypeError):
         # The parser's own text is left out: it may quote what it was given.
         raise BadCredentials(
-            f"{options.label}: key is no private key in PEM; give the text of the .p8 file, not its path"
+            f"{options.label}: credentials hold no private key in PEM, as a .p8 file of Apple's is"
         ) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise BadCredentials(f"{options.label}: key must be an EC key on P-256, as every .p8 of Apple's is")
+        raise BadCredentials(
+            f"{options.label}: credentials must hold an EC key on P-256, as every .p8 of Apple's does"
+        )
     return key
 
 
@@ -85,7 +87,8 @@ def _load_certificate(
         certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
     except (OSError, ValueError):
         raise BadCredentials(
-            f"{options.label}: certificate_file {path!r} cannot be read as a certificate in PEM"
+            f"{options.label}: credentials {path!r} cannot be read as a certificate in PEM; "
+            "a key has to be in a file whose name ends in .p8"
         ) from None
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:

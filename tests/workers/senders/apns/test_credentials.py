@@ -36,7 +36,10 @@ def options(credentials: TokenCredentials | CertificateCredentials, **more: Any)
         (TokenCredentials(P256, "SHORT", "TEAMTEAM01"), "key_id"),
         (TokenCredentials(P256, "KEYKEYKEY1", "TEAM TEAM1"), "team_id"),
         (TokenCredentials(P256, "KEYKEYKEY1", ""), "team_id"),
-        (TokenCredentials("/etc/hub/AuthKey.p8", "KEYKEYKEY1", "TEAMTEAM01"), "not its path"),
+        (
+            TokenCredentials("/etc/hub/AuthKey.p8", "KEYKEYKEY1", "TEAMTEAM01"),
+            "credentials hold no private key",
+        ),
         (TokenCredentials("", "KEYKEYKEY1", "TEAMTEAM01"), "PEM"),
         (TokenCredentials(P256[:80], "KEYKEYKEY1", "TEAMTEAM01"), "PEM"),
         (
@@ -51,7 +54,7 @@ def options(credentials: TokenCredentials | CertificateCredentials, **more: Any)
             ),
             "P-256",
         ),
-        (CertificateCredentials("/nowhere/app.pem"), "certificate_file"),
+        (CertificateCredentials("/nowhere/app.pem"), "ends in .p8"),
     ],
     ids=["key id", "team id", "no team id", "a path", "nothing", "cut off", "P-384", "RSA", "no certificate"],
 )
