@@ -56,6 +56,7 @@ class Connection(WithDevice):
     __slots__ = (
         "_link",
         "_pending",
+        "_pinged_at_s",
         "_reading_paused",
         "_task",
         "bearer_token",
@@ -97,6 +98,7 @@ class Connection(WithDevice):
         self._pending: list[Work] | None = None
         self._task: asyncio.Task[None] | None = None
         self._reading_paused = False
+        self._pinged_at_s = 0.0
         self.lifetime = Lifetime(self)
 
     # The link's view.
@@ -144,6 +146,7 @@ class Connection(WithDevice):
 
     def on_overflow(self) -> None:
         """The client reads too slowly. It may come back and resume."""
+        self.services.metrics.limit_reached("outbox_bytes")
         # Later, since a feed is walking its subscribers right now.
         self.services.loop.call_soon(self.disconnect, SLOW)
 
@@ -242,6 +245,7 @@ class Connection(WithDevice):
             self._on_ponged()
 
     def _on_ponged(self) -> None:
+        self.services.metrics.ping_answered(time.perf_counter() - self._pinged_at_s)
         if self.device_session is not None:
             self.device_session.on_pong()
 
@@ -275,7 +279,7 @@ class Connection(WithDevice):
         """The connect succeeded: count the client in and begin to ping it."""
         self.session.connected()
         self.services.node.registry.add(self)
-        self.services.metrics.connection_opened(self.sdk_name)
+        self.services.metrics.connection_opened(self.sdk_name, self.encoding.codec.name)
         self.lifetime.opened()
 
     def turned_away(self) -> None:
@@ -291,6 +295,7 @@ class Connection(WithDevice):
     def ping(self) -> None:
         """Ask the client for a sign of life, behind all that was said before, unless it still owes one."""
         if self.session.pinged():
+            self._pinged_at_s = time.perf_counter()
             self.outbox.put(NATIVE_PING_FRAME if self.native_ping else self.encoding.ping_frame)
 
     # The end.
@@ -308,7 +313,7 @@ class Connection(WithDevice):
         if session.state is State.CLOSED:
             return
         if session.state is State.CONNECTED:
-            self.services.metrics.connection_closed(why.code)
+            self.services.metrics.connection_closed(why.code, self.sdk_name, self.encoding.codec.name)
         session.closed()
         self.services.node.registry.remove(self)
         self.outbox.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection
 
 from hub.engine import Broker
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 LINGER_S = 1.0
 """How long an empty channel is still listened to: apps leave and join again all the time."""
+
+TIMED_EVERY = 16
+"""One publication of so many is timed: two looks at the clock for each would show."""
 
 
 class Listening:
@@ -36,6 +40,7 @@ class Listening:
         self._broker = broker
         self._metrics = metrics
         self._policy_of = policy_of
+        self._untimed_count = 0
         self.patches = PatchCache()
         """Deltas, shared by the feeds and by those who recover."""
         self._feeds: dict[str, Feed] = {}
@@ -168,16 +173,26 @@ class Listening:
             return
         self._metrics.publication_received()
         if position is None:
-            self._metrics.publication_delivered(feed.deliver(publication))
+            self._deliver(feed, publication)
             return
         top = feed.top
         if self._healing.is_healing(channel):
             self._healing.hold(feed, publication, position)
         elif top is None or (position.epoch == top.epoch and position.offset == top.offset + 1):
             feed.top = position
-            self._metrics.publication_delivered(feed.deliver(publication))
+            self._deliver(feed, publication)
         elif position.epoch != top.epoch or position.offset > top.offset:
             self._healing.hold(feed, publication, position)
+
+    def _deliver(self, feed: Feed, publication: Publication) -> None:
+        self._untimed_count += 1
+        if self._untimed_count < TIMED_EVERY:
+            self._metrics.publication_delivered(feed.deliver(publication))
+            return
+        self._untimed_count = 0
+        began_s = time.perf_counter()
+        self._metrics.publication_delivered(feed.deliver(publication))
+        self._metrics.fan_out_timed(time.perf_counter() - began_s)
 
     def on_doubt(self, channels: Collection[str] | None) -> None:
         """Compare positions with the streams, and heal what is behind."""
