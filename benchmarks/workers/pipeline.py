@@ -18,11 +18,12 @@ import uvloop
 from benchmarks.support import Answer, Order, obey
 from benchmarks.workers.sink import APP, KEY_ID, PROJECT, TEAM_ID
 from config import read_settings
-from hub.app import build_engine_beside, tune_collector
 from hub.delivery.model import DeviceRecord
 from hub.delivery.notification import Notification
 from hub.engine import Engine
+from hub.engines import build_engine_beside
 from hub.from_push_settings import lane_plans, worker_options
+from hub.serving import tune_collector
 from workers.metrics import NopWorkerMetrics
 from workers.push import Kind, Outcome, Verdict
 from workers.worker import Worker

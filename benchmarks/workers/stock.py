@@ -52,7 +52,7 @@ class Stock:
 
     async def fcm(self, order: Order) -> Answer:
         """``send_each_async`` in batches, one after the other."""
-        from firebase_admin import messaging
+        from firebase_admin import messaging  # type: ignore[import-untyped]
 
         app = self._fcm = self._fcm or self._make_fcm()
 
