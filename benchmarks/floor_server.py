@@ -19,7 +19,7 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from benchmarks.support import Answer, Order, obey, raise_file_limit, rss_bytes
-from hub.app import GC_THRESHOLD
+from hub.serving import GC_THRESHOLD
 
 _ACCEPT = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 _PING = b"\x81\x02{}"

@@ -19,9 +19,10 @@ import uvloop
 from benchmarks.phones import SECRET, device_of, user_of
 from benchmarks.support import Answer, Order, obey, raise_file_limit, rss_bytes
 from config import read_settings
-from hub.app import GC_THRESHOLD, Hub
+from hub.app import Hub
 from hub.delivery.model import DeviceRecord
 from hub.model import HistoryFilter
+from hub.serving import GC_THRESHOLD
 
 BASE: dict[str, Any] = {
     "http.host": "127.0.0.1",

@@ -1,19 +1,16 @@
-"""The composition root: builds one hub out of its settings, runs it, and ends it in order.
+"""The composition root: builds one hub out of its settings, and starts and ends it in order.
 
-The only place that knows every room, and where an engine is named.
+The only place that knows every room.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import secrets
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from starlette.applications import Starlette
@@ -37,10 +34,8 @@ from hub.connection import (
     Upgrade,
     Wheel,
 )
-from hub.engine import Engine
-from hub.engine.memory import memory_engine
-from hub.engine.redis import SchemaMismatch, redis_engine
-from hub.errors import SHUTDOWN, EngineUnavailable
+from hub.engines import build_engine
+from hub.errors import SHUTDOWN
 from hub.fanout import Turn
 from hub.metrics import Metrics, NopMetrics
 from hub.model import NodeId
@@ -51,73 +46,13 @@ from hub.transport.origins import OriginPolicy
 from hub.transport.server import HubServer
 from workers.worker import Worker
 
-__all__ = ["EngineUnavailable", "Hub", "SchemaMismatch", "build_engine", "run"]
-
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 1
 """What a client that comes while the hub ends is told to wait: another hub takes it by then."""
 
-GC_THRESHOLD = (50_000, 20, 50)
-"""Connections live long: looking for cycles among them after every 700 allocations finds nothing."""
-
 _DISCONNECTS_PER_TURN = 500
 """Connections ended before other work gets a turn."""
-
-
-def build_engine(settings: Settings, loaded: LoadedSettings | None, node_id: NodeId, name: str) -> Engine:
-    """The engine that the settings name.
-
-    Raises:
-        SettingsError: for an address of Redis that is none.
-    """
-    if settings.chosen_engine == "memory":
-        return memory_engine(delivery=from_settings.delivery_options(settings))
-    return redis_engine(
-        from_settings.redis_options(settings, loaded),
-        node_id,
-        namespaces=from_settings.channel_policy(settings),
-        description={"name": name, "version": hub.__version__},
-        delivery=from_settings.delivery_options(settings),
-    )
-
-
-def build_engine_beside(settings: Settings, loaded: LoadedSettings | None = None) -> Engine:
-    """The engine of the hubs for a process that is none of them: a worker, a command. Only Redis has one.
-
-    Raises:
-        SettingsError: for an address of Redis that is none.
-    """
-    return redis_engine(
-        from_settings.redis_options(settings, loaded),
-        NodeId(secrets.token_hex(8)),
-        namespaces=None,
-        delivery=from_settings.delivery_options(settings),
-    )
-
-
-@contextlib.asynccontextmanager
-async def open_engine(settings: Settings, loaded: LoadedSettings | None = None) -> AsyncIterator[Engine]:
-    """:func:`build_engine_beside`, started, and stopped at the end.
-
-    Raises:
-        SettingsError: for an address of Redis that is none.
-        EngineUnavailable: when Redis cannot be reached.
-        SchemaMismatch: when the hubs use the same Redis in another way.
-    """
-    engine = build_engine_beside(settings, loaded)
-    await engine.lifecycle.start()
-    try:
-        yield engine
-    finally:
-        await engine.lifecycle.stop()
-
-
-def tune_collector() -> None:
-    """For a process that has started: what exists now stays for good, nobody need look at it again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLD)
 
 
 class Hub:
@@ -273,46 +208,3 @@ class Hub:
 def _url(scheme: str, server: HubServer) -> str:
     host, port = server.addresses[0]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-
-def run(
-    settings: Settings,
-    *,
-    loaded: LoadedSettings | None = None,
-    on_ready: Callable[[list[str]], None] | None = None,
-) -> int:
-    """Serve until SIGINT or SIGTERM, then end in order; a second signal ends at once. The exit code.
-
-    Raises:
-        SettingsError: when a key or another value turns out to be unusable.
-        OSError: when a port cannot be had.
-        EngineUnavailable: when Redis cannot be reached.
-        SchemaMismatch: when living hubs use the same Redis in another way.
-    """
-    with asyncio.Runner(loop_factory=from_settings.loop_factory()) as runner:
-        return runner.run(_serve(settings, loaded, on_ready))
-
-
-async def _serve(
-    settings: Settings, loaded: LoadedSettings | None, on_ready: Callable[[list[str]], None] | None
-) -> int:
-    running = Hub(settings, loaded)
-    asked_to_stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal(name: str) -> None:
-        if asked_to_stop.is_set():
-            log.warning("! %s again: ending at once", name)
-            os._exit(1)
-        log.info("x %s: ending; once more ends at once", name)
-        asked_to_stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal, number.name)
-    await running.start()
-    tune_collector()
-    if on_ready is not None:
-        on_ready(running.urls)
-    await asked_to_stop.wait()
-    await running.stop()
-    return 0

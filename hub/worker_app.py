@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from config import LoadedSettings, Settings
 from hub import from_push_settings, from_settings
-from hub.app import open_engine, tune_collector
 from hub.engine import Engine
+from hub.engines import open_engine
+from hub.serving import tune_collector
 from workers.worker import Worker
 
 log = logging.getLogger(__name__)

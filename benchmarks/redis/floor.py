@@ -18,12 +18,12 @@ from redis.asyncio import Redis
 from benchmarks.floor_server import Bare
 from benchmarks.hub_server import payload_of
 from benchmarks.support import Answer, Order, obey, raise_file_limit
-from hub.app import GC_THRESHOLD
 from hub.engine.redis.envelope import encode_publication
 from hub.engine.redis.keys import Keys
 from hub.engine.redis.scripts import load_script
 from hub.engine.redis.wire import pack
 from hub.model import Publication
+from hub.serving import GC_THRESHOLD
 
 PARTITIONS = 64
 """As the hub has it when nobody says otherwise."""

@@ -18,11 +18,12 @@ import uvloop
 from benchmarks.hub_server import BASE, payload_of
 from benchmarks.support import Answer, Order, obey
 from config import read_settings
-from hub.app import GC_THRESHOLD, build_engine
 from hub.engine import Engine
+from hub.engines import build_engine
 from hub.errors import EngineUnavailable
 from hub.from_settings import channel_rules
 from hub.model import HistoryPolicy, NodeId, Publication
+from hub.serving import GC_THRESHOLD
 
 STAMP_DIGITS = 19
 

@@ -147,7 +147,7 @@ def _parse(number: int, line: str) -> ExportedDevice:
 
 @asynccontextmanager
 async def _registry(config: Path | None) -> AsyncIterator[Devices]:
-    from hub.app import open_engine
+    from hub.engines import open_engine
 
     loaded = settings_from(config)
     settings = loaded.settings

@@ -63,7 +63,9 @@ def serve(
             show(text, value, as_json=as_json)
 
         from config.logging import configure_logging
-        from hub.app import EngineUnavailable, SchemaMismatch, run
+        from hub.engine.redis import SchemaMismatch
+        from hub.errors import EngineUnavailable
+        from hub.serving import run
 
         configure_logging(settings.log)
         try:

@@ -47,6 +47,9 @@ ALLOWED: dict[str, set[str]] = {
 
 ANYTHING = {
     "hub.app",
+    "hub.engines",
+    "hub.reloading",
+    "hub.serving",
     "hub.worker_app",
     "hub.cli",
     "hub.from_settings",
