@@ -1,7 +1,7 @@
 """One virtual phone: an app that is opened, put away, loses its network without a word, and comes back.
 
 Speaks the JSON protocol over a socket of its own, answers pings like every SDK, keeps no cursor
-between connections, and shows what reaches it in the foreground.
+when its app was closed, and shows what reaches it in the foreground.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class VirtualPhone:
         self._connected = False
         self._deaf = False
         self._inbox = ""
+        self._cursor: dict[str, Any] | None = None
+        """Where an SDK stands as long as its app runs; an app that was killed forgot it."""
         self.refusals = 0
         self.connects = 0
         self._abandoned: list[asyncio.StreamWriter] = []
@@ -95,7 +97,7 @@ class VirtualPhone:
         """One time that the app is in front. Its connection is made anew as often as it breaks."""
         loop = asyncio.get_running_loop()
         ends_at_s = loop.time() + unscaled_s * self._scale
-        self._in_front, self._deaf = True, False
+        self._in_front, self._deaf, self._cursor = True, False, None
         while (left_s := ends_at_s - loop.time()) > 0:
             try:
                 async with asyncio.timeout(left_s):
@@ -118,7 +120,10 @@ class VirtualPhone:
             writer.write(_UPGRADE)
             await reader.readuntil(b"\r\n\r\n")
             hub = {"device": self.device, "state": "foreground"}
-            self._send(writer, {"id": 1, "connect": {"token": self._token, "data": {"hub": hub}}})
+            connect: dict[str, Any] = {"token": self._token, "data": {"hub": hub}}
+            if self._cursor is not None:
+                connect["subs"] = {self._inbox: self._cursor}
+            self._send(writer, {"id": 1, "connect": connect})
             received = bytearray()
             while chunk := await reader.read(65_536):
                 received += chunk
@@ -176,9 +181,13 @@ class VirtualPhone:
         self._connected = True
         self.connects += 1
         self._inbox = result["data"]["hub"]["inbox"]["channel"]
-        for publication in result["subs"][self._inbox].get("publications", ()):
+        subscribed = result["subs"][self._inbox]
+        self._cursor = {"recover": True, "epoch": subscribed["epoch"], "offset": subscribed.get("offset", 0)}
+        for publication in subscribed.get("publications", ()):
             self._on_publication(self._inbox, publication)
 
     def _on_publication(self, channel: str, publication: dict[str, Any]) -> None:
         if channel == self._inbox and publication.get("offset") and self._in_front:
             self._tally.seen(self.device, publication["offset"], asyncio.get_running_loop().time())
+            if self._cursor is not None:
+                self._cursor["offset"] = publication["offset"]
