@@ -31,6 +31,13 @@ class EngineHealth(Protocol):
         """Seconds since the engine last answered through the path that publications take."""
         ...
 
+    def on_latency(self, callback: Callable[[float], None]) -> None:
+        """Tell ``callback`` how long some of the engine's calls took, in seconds, as their callers see it.
+
+        One callback; an engine within this process has nothing to tell.
+        """
+        ...
+
     async def probe(self) -> None:
         """Return once the engine has answered through the path that publications take.
 

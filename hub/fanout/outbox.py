@@ -26,10 +26,12 @@ class FrameSink(Protocol):
 class Turn:
     """Outboxes that have something to send at the end of this turn of the loop."""
 
-    __slots__ = ("_loop", "_waiting")
+    __slots__ = ("_loop", "_waiting", "blocked")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self.blocked: set[Outbox] = set()
+        """Those whose socket is full: the only ones in which anything waits between two turns."""
         self._waiting: list[Outbox] = []
 
     def add(self, outbox: Outbox) -> None:
@@ -116,12 +118,17 @@ class Outbox:
     def on_writable(self, writable: bool) -> None:
         """The socket is full (False), or has room again (True)."""
         self.blocked = not writable
+        if writable:
+            self._turn.blocked.discard(self)
+        elif not self.closed:
+            self._turn.blocked.add(self)
         if writable and self._frames:
             self.flush()
 
     def close(self) -> None:
         """Drop what waits and take nothing more."""
         self.closed = True
+        self._turn.blocked.discard(self)
         # It holds us in its turn, and one that is gone should not have to wait for the collector.
         self._sink = _NOBODY
         self._frames.clear()

@@ -66,6 +66,11 @@ class Listening:
         """The feed of a channel somebody listens to here."""
         return self._feeds.get(channel)
 
+    @property
+    def channel_count(self) -> int:
+        """How many channels are listened to, those that were left a moment ago included."""
+        return len(self._feeds)
+
     def counts(self) -> dict[str, int]:
         """Subscribers by channel, without the empty ones."""
         return {channel: len(feed) for channel, feed in self._feeds.items() if len(feed)}

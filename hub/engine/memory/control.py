@@ -52,6 +52,9 @@ class MemoryHealth:
     def age_s(self) -> float:
         return 0.0
 
+    def on_latency(self, callback: Callable[[float], None]) -> None:
+        """There is no way to be slow on."""
+
     async def probe(self) -> None:
         return
 

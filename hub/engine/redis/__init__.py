@@ -33,8 +33,9 @@ from hub.model import NodeId
 class RedisHealth:
     """Whether Redis answers, as the link's own probes see it all the time."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, commands: Commands) -> None:
         self._link = link
+        self._commands = commands
 
     @property
     def answers(self) -> bool:
@@ -43,6 +44,9 @@ class RedisHealth:
     @property
     def age_s(self) -> float:
         return self._link.probe_age_s
+
+    def on_latency(self, callback: Callable[[float], None]) -> None:
+        self._commands.on_latency = callback
 
     async def probe(self) -> None:
         await self._link.probe()
@@ -96,7 +100,7 @@ def redis_engine(
         broker=RedisBroker(commands, link, keys, now_ms=now_ms),
         presence=presence,
         control=RedisControl(commands, link, keys, leases),
-        health=RedisHealth(link),
+        health=RedisHealth(link, commands),
         ledger=ledger,
         devices=RedisDevices(commands, keys, nodes, delays, now_ms=now_ms),
         jobs=RedisJobs(commands, keys, now_ms=now_ms),

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from hub.engine.redis.address import Endpoint, parse_address
@@ -30,6 +32,9 @@ Argument = str | bytes | int
 _FIRST_PAUSE_S = 0.02
 _MOST_PAUSE_S = 0.5
 _REPEATS_AT_ONCE = 5
+
+TIMED_EVERY = 16
+"""One command of so many is timed."""
 
 
 class CommandRefused(HubError):
@@ -68,6 +73,9 @@ class Commands:
         self._pausing: dict[Ask, asyncio.TimerHandle] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._running = False
+        self.on_latency: Callable[[float], None] | None = None
+        """Told how long one command of so many took, from the call to the answer."""
+        self._untimed_count = 0
 
     @property
     def publish_verb(self) -> str:
@@ -157,7 +165,16 @@ class Commands:
             self._try_again(ask, "nobody knows the primary")
         else:
             primary.submit(ask)
+        self._untimed_count += 1
+        if self._untimed_count >= TIMED_EVERY and self.on_latency is not None:
+            self._untimed_count = 0
+            # The loop's own clock may count in whole milliseconds.
+            ask.future.add_done_callback(partial(self._tell_latency, time.perf_counter()))
         return ask.future
+
+    def _tell_latency(self, began_s: float, _: asyncio.Future[Any]) -> None:
+        if self.on_latency is not None:
+            self.on_latency(time.perf_counter() - began_s)
 
     def _find_primary(self, tag: str) -> Primary | None:
         endpoint = self.topology.endpoint_of(tag)

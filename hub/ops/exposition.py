@@ -1,0 +1,117 @@
+"""What this process measures, and the page that Prometheus reads: of one process, or of all on one port.
+
+Where several processes serve one port, ``PROMETHEUS_MULTIPROC_DIR`` is set before they start: each
+keeps its numbers in a file there, and whichever is asked adds them up. Knows no metric.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from asyncio import TimerHandle, get_running_loop
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+logger = logging.getLogger(__name__)
+
+FRESH_S: Final = 1.0
+"""How old the numbers of the other processes may be on a page."""
+
+Over = Literal["sum", "max", "min"]
+"""How one value comes of those of several processes."""
+
+_OVER: Mapping[Over, Literal["livesum", "livemax", "livemin"]] = {
+    "sum": "livesum",
+    "max": "livemax",
+    "min": "livemin",
+}
+
+
+class Exposition:
+    """The metrics of one process. What is measured only when somebody looks is read by its readers.
+
+    ``directory`` is where several processes meet; None takes it from the environment, empty is for one alone.
+    """
+
+    def __init__(self, directory: str | None = None) -> None:
+        self.registry = CollectorRegistry(support_collectors_without_names=True)
+        self._directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "") if directory is None else directory
+        self._readers: list[Callable[[], None]] = []
+        self._timer: TimerHandle | None = None
+
+    def counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
+        """A new counter; ``name`` without ``_total``."""
+        return Counter(name, text, tuple(labels), registry=self.registry)
+
+    def gauge(self, name: str, text: str, labels: Iterable[str] = (), *, over: Over = "sum") -> Gauge:
+        """A new gauge. ``over`` says what it is of several processes."""
+        return Gauge(name, text, tuple(labels), registry=self.registry, multiprocess_mode=_OVER[over])
+
+    def histogram(
+        self, name: str, text: str, buckets: Iterable[float], labels: Iterable[str] = ()
+    ) -> Histogram:
+        """A new histogram with these upper bounds."""
+        return Histogram(name, text, tuple(labels), registry=self.registry, buckets=tuple(buckets))
+
+    def before_reading(self, read: Callable[[], None]) -> None:
+        """Call ``read`` before the numbers are looked at, so that it brings its own up to date."""
+        self._readers.append(read)
+
+    def start(self) -> None:
+        """Have the other processes see fresh numbers until :meth:`stop`; nothing to do for one alone."""
+        if self._directory and self._timer is None:
+            self._keep_fresh()
+
+    def stop(self) -> None:
+        """Write the last numbers down."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._refresh()
+
+    def page(self) -> bytes:
+        """Everything, as Prometheus reads it (text format 1.0.0)."""
+        self._refresh()
+        if not self._directory:
+            return generate_latest(self.registry)
+        everybody = CollectorRegistry()
+        MultiProcessCollector(everybody, path=self._directory)  # type: ignore[no-untyped-call]
+        return generate_latest(everybody)
+
+    def _keep_fresh(self) -> None:
+        self._refresh()
+        self._timer = get_running_loop().call_later(FRESH_S, self._keep_fresh)
+
+    def _refresh(self) -> None:
+        for read in self._readers:
+            try:
+                read()
+            except Exception:
+                # One number that cannot be read must not hide all others.
+                logger.exception("a metric could not be read")
+
+
+def create_metrics(exposition: Exposition, permits: Callable[[Request], bool]) -> list[Route]:
+    """The route ``/metrics``. To whoever has no business there, it does not exist."""
+
+    async def handle_metrics(request: Request) -> Response:
+        if not permits(request):
+            return Response("Not Found", 404, media_type="text/plain")
+        return Response(
+            exposition.page(), media_type=CONTENT_TYPE_LATEST, headers={"cache-control": "no-store"}
+        )
+
+    return [Route("/metrics", handle_metrics)]
