@@ -44,6 +44,8 @@ class Trip:
 
 
 _DEAD_TOKEN_STATUS = (404, 410)
+_THIRD_PARTY_REFUSED = 401
+"""FCM: the key of the project for Apple, or for browsers, is wrong."""
 
 
 def is_wrong_token(outcome: Outcome) -> bool:
@@ -55,6 +57,9 @@ def is_failure(outcome: Outcome) -> bool:
     """Whether the lane, and not one phone, is in trouble."""
     if outcome.verdict is Verdict.STOP:
         return True
+    if outcome.status == _THIRD_PARTY_REFUSED and not outcome.whole_lane:
+        # A project whose key for Apple is wrong still reaches its Android phones.
+        return False
     return outcome.verdict is Verdict.LATER and (outcome.status != 429 or outcome.whole_lane)
 
 

@@ -22,6 +22,7 @@ from starlette.routing import Mount, Route
 
 from hub.api import inboxes
 from hub.api import notification_requests as q
+from hub.api import notification_results as r
 from hub.api.app_rpc import decode_fields
 from hub.api.results import Empty
 from hub.auth import ConnectionToken, InvalidToken
@@ -144,7 +145,7 @@ class _Handlers:
             fields = convert(dict(request.query_params), q.InboxHistoryFields, strict=False)
         except ValidationError as error:
             raise HubError(BAD_REQUEST, str(error)) from None
-        return await inboxes.page_inbox(self._notifications, user, fields)
+        return r.inbox_of(await inboxes.page_inbox(self._notifications, user, fields))
 
     async def read(self, request: Request) -> Struct:
         user = await self._user(request)

@@ -14,6 +14,7 @@ from msgspec.json import Decoder, Encoder
 
 from hub.api import inboxes
 from hub.api import notification_requests as q
+from hub.api import notification_results as r
 from hub.api.results import Empty
 from hub.errors import BAD_REQUEST, NO_DEVICE, PERMISSION_DENIED, HubError
 from hub.node.notifications import Notifications
@@ -38,6 +39,10 @@ class RpcCaller(Protocol):
 
     async def device_removed(self, device: str) -> None:
         """A device of its user was removed."""
+        ...
+
+    def device_acked(self, acked: int) -> None:
+        """The device itself has everything up to ``acked`` of its inbox, as it said."""
         ...
 
     async def set_device_state(self, state: Literal["foreground", "background"]) -> None:
@@ -66,52 +71,63 @@ def decode_fields(decoder: Decoder[_F], body: bytes) -> _F:
 
 def create_rpc_methods(notifications: Notifications) -> Mapping[str, RpcMethod]:
     """The methods by their names."""
+    methods = _Methods(notifications)
+    return {
+        "device.register": _method(q.DeviceFields, methods.register),
+        "device.list": _method(q.NoFields, methods.list_devices),
+        "device.remove": _method(q.DeviceChoice, methods.remove),
+        "device.state": _method(q.StateFields, methods.set_state),
+        "inbox.history": _method(q.InboxHistoryFields, methods.history),
+        "inbox.read": _method(q.PositionFields, methods.read),
+        "inbox.ack": _method(q.AckFields, methods.ack),
+        "inbox.opened": _method(q.OpenedFields, methods.opened),
+    }
 
-    async def register(caller: RpcCaller, fields: q.DeviceFields) -> Struct:
-        registered = await inboxes.register_device(notifications, caller.user, caller.device, fields)
+
+class _Methods:
+    def __init__(self, notifications: Notifications) -> None:
+        self._notifications = notifications
+
+    async def register(self, caller: RpcCaller, fields: q.DeviceFields) -> Struct:
+        registered = await inboxes.register_device(self._notifications, caller.user, caller.device, fields)
         await caller.device_registered(registered.id)
         return registered
 
-    async def list_all(caller: RpcCaller, fields: q.NoFields) -> Struct:
-        return await inboxes.list_devices(notifications, caller.user)
+    async def list_devices(self, caller: RpcCaller, fields: q.NoFields) -> Struct:
+        return await inboxes.list_devices(self._notifications, caller.user)
 
-    async def remove(caller: RpcCaller, fields: q.DeviceChoice) -> Struct:
+    async def remove(self, caller: RpcCaller, fields: q.DeviceChoice) -> Struct:
         device = fields.id or caller.device
         if not device:
             raise HubError(NO_DEVICE)
-        await notifications.remove_device(caller.user, device)
+        await self._notifications.remove_device(caller.user, device)
         await caller.device_removed(device)
         return Empty()
 
-    async def state(caller: RpcCaller, fields: q.StateFields) -> Struct:
+    async def set_state(self, caller: RpcCaller, fields: q.StateFields) -> Struct:
         if not caller.device:
             raise HubError(NO_DEVICE)
         await caller.set_device_state(fields.state)
         return Empty()
 
-    async def history(caller: RpcCaller, fields: q.InboxHistoryFields) -> Struct:
-        return await inboxes.page_inbox(notifications, caller.user, fields)
+    async def history(self, caller: RpcCaller, fields: q.InboxHistoryFields) -> Struct:
+        page = await inboxes.page_inbox(self._notifications, caller.user, fields)
+        if page.acked is not None and fields.device == caller.device:
+            caller.device_acked(page.acked)
+        return r.inbox_of(page)
 
-    async def read(caller: RpcCaller, fields: q.PositionFields) -> Struct:
-        return await inboxes.read_inbox(notifications, caller.user, fields)
+    async def read(self, caller: RpcCaller, fields: q.PositionFields) -> Struct:
+        return await inboxes.read_inbox(self._notifications, caller.user, fields)
 
-    async def ack(caller: RpcCaller, fields: q.AckFields) -> Struct:
-        return await inboxes.ack_inbox(notifications, caller.user, caller.device, fields)
+    async def ack(self, caller: RpcCaller, fields: q.AckFields) -> Struct:
+        result = await inboxes.ack_inbox(self._notifications, caller.user, caller.device, fields)
+        if fields.device in (None, caller.device):
+            caller.device_acked(result.acked)
+        return result
 
-    async def opened(caller: RpcCaller, fields: q.OpenedFields) -> Struct:
-        await notifications.opened(caller.user, fields.device or caller.device, fields.id)
+    async def opened(self, caller: RpcCaller, fields: q.OpenedFields) -> Struct:
+        await self._notifications.opened(caller.user, fields.device or caller.device, fields.id)
         return Empty()
-
-    return {
-        "device.register": _method(q.DeviceFields, register),
-        "device.list": _method(q.NoFields, list_all),
-        "device.remove": _method(q.DeviceChoice, remove),
-        "device.state": _method(q.StateFields, state),
-        "inbox.history": _method(q.InboxHistoryFields, history),
-        "inbox.read": _method(q.PositionFields, read),
-        "inbox.ack": _method(q.AckFields, ack),
-        "inbox.opened": _method(q.OpenedFields, opened),
-    }
 
 
 def _method(kind: type[_F], act: Callable[[RpcCaller, _F], Awaitable[Any]]) -> RpcMethod:

@@ -13,7 +13,7 @@ from msgspec import Struct, to_builtins
 from hub.api import notification_requests as q
 from hub.api import notification_results as r
 from hub.errors import BAD_REQUEST, NO_DEVICE, HubError
-from hub.node.notifications import Notifications
+from hub.node.notifications import InboxPage, Notifications
 
 
 async def register_device(
@@ -39,14 +39,11 @@ async def list_devices(notifications: Notifications, user: str) -> r.DevicesResu
     return r.DevicesResult([r.device_of(view) for view in await notifications.devices(user)])
 
 
-async def page_inbox(
-    notifications: Notifications, user: str, fields: q.InboxHistoryFields
-) -> r.InboxHistoryResult:
+async def page_inbox(notifications: Notifications, user: str, fields: q.InboxHistoryFields) -> InboxPage:
     """A page of the inbox."""
-    page = await notifications.inbox_page(
+    return await notifications.inbox_page(
         user, cursor=fields.cursor or "", limit=fields.limit, order=fields.order, device=fields.device or ""
     )
-    return r.inbox_of(page)
 
 
 async def read_inbox(notifications: Notifications, user: str, fields: q.PositionFields) -> r.ReadResult:

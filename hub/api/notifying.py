@@ -91,7 +91,7 @@ async def handle_device_remove(call: Call, request: q.DeviceRemoveRequest) -> Em
 
 async def handle_inbox_history(call: Call, request: q.InboxHistoryRequest) -> r.InboxHistoryResult:
     """A page of a user's inbox."""
-    return await inboxes.page_inbox(call.notifications, request.user, request)
+    return r.inbox_of(await inboxes.page_inbox(call.notifications, request.user, request))
 
 
 async def handle_inbox_read(call: Call, request: q.InboxReadRequest) -> r.ReadResult:

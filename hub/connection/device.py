@@ -202,6 +202,11 @@ class DeviceSession:
         self._asked, self._asked_ms = self._written, self._written_ms
         connection.ping()
 
+    def acked(self, offset: int) -> None:
+        """The app said itself that it has everything up to ``offset``: from there on pongs count again."""
+        self._acked = max(self._acked, offset)
+        self.ask_for_proof()
+
     def _on_settled(self) -> None:
         self._settling = None
         self.ask_for_proof()
@@ -248,6 +253,11 @@ class WithDevice:
         """The user removed a device: if it is this one, nothing is proven for it any more."""
         if self.device_session is not None and self.device_session.id == device:
             self.device_session.forgotten()
+
+    def device_acked(self, acked: int) -> None:
+        """The device has everything up to ``acked`` of its inbox, as it said itself."""
+        if self.device_session is not None:
+            self.device_session.acked(acked)
 
     async def set_device_state(self, state: DeviceState) -> None:
         """The app went to the foreground or the background; nothing happens without a device.

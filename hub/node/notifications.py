@@ -66,6 +66,8 @@ class InboxPage:
     items: tuple[InboxItem, ...]
     cursor: str
     summary: Summary
+    acked: int | None = None
+    """Up to where the device that paged has everything; None without a device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,8 +288,9 @@ class Notifications:
             raise HubError(UNRECOVERABLE_POSITION, "the inbox has another epoch now")
         offsets = [publication.offset for publication in page.publications]
         is_last = len(offsets) < limit
+        acked = None
         if device:
-            await self._ack_by_paging(user, device, after, order, page.top, offsets, is_last)
+            acked = await self._ack_by_paging(user, device, after, order, page.top, offsets, is_last)
         summary = await self._engine.ledger.summary(user)
         following = ""
         if not is_last:
@@ -298,7 +301,7 @@ class Notifications:
             for publication in page.publications
             if not publication.data.startswith(_WITHDRAWN)
         )
-        return InboxPage(items, following, summary)
+        return InboxPage(items, following, summary, acked)
 
     async def _ack_by_paging(
         self,
@@ -309,7 +312,7 @@ class Notifications:
         top: Position,
         offsets: list[int],
         is_last: bool,
-    ) -> None:
+    ) -> int:
         now = await self._ack(Ack(user, _device(device), top.epoch, 0, how="history"))
         if not now.known:
             raise HubError(UNKNOWN_DEVICE)
@@ -322,7 +325,8 @@ class Notifications:
             acked=now.acked,
         )
         if proven > now.acked:
-            await self._ack(Ack(user, device, top.epoch, proven, how="history"))
+            now = await self._ack(Ack(user, device, top.epoch, proven, how="history"))
+        return now.acked
 
     async def _ack(self, ack: Ack) -> Acked:
         return (await self._engine.ledger.ack([ack]))[0]

@@ -37,6 +37,7 @@ def noted(*answers: Outcome, seconds: float = 1.0) -> list[Trip]:
         (DEAD, False),
         (GONE, False),
         (STOP, True),
+        (Outcome(Verdict.LATER, "THIRD_PARTY_AUTH_ERROR", 401, retry_after_s=600.0), False),
     ],
 )
 def test_what_is_the_lanes_trouble_and_what_one_phones(outcome: Outcome, expected: bool) -> None:

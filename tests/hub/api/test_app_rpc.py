@@ -37,6 +37,9 @@ class Caller:
     async def device_removed(self, device: str) -> None:
         self.told.append(("removed", device))
 
+    def device_acked(self, acked: int) -> None:
+        self.told.append(("acked", str(acked)))
+
     async def set_device_state(self, state: Literal["foreground", "background"]) -> None:
         self.told.append(("state", state))
 

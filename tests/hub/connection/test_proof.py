@@ -119,6 +119,21 @@ async def test_after_an_incomplete_resume_a_pong_proves_nothing(running: Running
         assert (await inbox.view()).acked == 0
 
 
+async def test_once_the_app_says_what_it_has_pongs_prove_again(running: Running, inbox: Inbox) -> None:
+    """After an incomplete resume the app pages through its inbox, and need not do so for what comes later."""
+    for number in range(501):
+        await inbox.notify(number)
+    async with wire_client(running) as client:
+        result = await client.connect(data=hub_data())
+        epoch = result["subs"]["inbox:#42"]["epoch"]
+        ack = {"method": "inbox.ack", "data": {"epoch": epoch, "offset": 501}}
+        assert (await client.ask(rpc=ack))["rpc"]["data"] == {"acked": 501}
+        await inbox.notify(501)
+        assert await numbers(client, 1) == [501]
+        await answer_ping(client)
+        await inbox.becomes_proven(502)
+
+
 async def test_in_the_background_attention_is_not_proven(running: Running, inbox: Inbox) -> None:
     """Until the app comes to the front."""
     async with connected(running, data=hub_data(state="background")) as client:

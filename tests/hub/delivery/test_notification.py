@@ -14,7 +14,7 @@ from hub.delivery.notification import MAX_TTL_S, Notification, new_notification_
 from hub.errors import HubError
 
 NOW = 1_700_000_000_000
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 SHOWN = st.fixed_dictionaries(
     {},
     optional={

@@ -18,12 +18,12 @@ APNS = {
     "environment": "production",
     "token": "0A" * 32,
 }
-SUBSCRIPTION = {
+SUBSCRIPTION: dict[str, Any] = {
     "endpoint": "https://push.example/abc",
     "keys": {"p256dh": "BPl-_0", "auth": "AAAA"},
     "expirationTime": None,
 }
-WEB = {
+WEB: dict[str, Any] = {
     "platform": "web",
     "provider": "webpush",
     "app": "web",
