@@ -277,6 +277,7 @@ async def test_the_examples_run(
         assert examples("shop.views")["pay"](Request(), 7) == 204
         examples("shop.tasks")["tell"]("chat:order-7", {"state": "sent"}, "sent-7")
         examples("batch")
+        examples("notify")
 
     async def fastapi() -> None:
         made = examples("shop.api")
@@ -293,7 +294,7 @@ async def test_the_examples_run(
         "order-7": [{"order": 7, "state": "paid"}, {"state": "sent"}],
         "order-8": [{"state": "paid"}],
     }
-    assert capsys.readouterr().out == "1\n1000 0\n"
+    assert capsys.readouterr().out == "1\n1000 0\nmessage-1001 2 False\n"
 
 
 async def history_of(hub: Running, channel: str) -> list[Any]:
