@@ -102,16 +102,14 @@ async def test_a_failover_that_loses_the_last_writes(tmp_path: Path) -> None:
             await world.settles(app.user)
             await until(lambda: _in_step(primary, replica))
             # From here on nothing reaches the replica.
-            await primary.order("CONFIG", "SET", "repl-timeout", 3600)
-            await primary.order("CONFIG", "SET", "repl-ping-replica-period", 3600)
-            replica.pause()
+            await primary.order("ACL", "SETUSER", "default", "-psync", "-sync")
+            await primary.order("CLIENT", "KILL", "TYPE", "replica")
             lost = [await world.notify(app.user) for _ in range(2)]
             await phone.sees(lost[-1])
             before = (await world.inbox(app.user))["head"]
             lost_away = await world.notify(away.user)
             await world.gets(away, lost_away)
             await primary.kill()
-            replica.resume()
             await sentinels.wait_for_primary_after(primary)
             await comes_back(world, app)
             after = await world.notify(app.user)
