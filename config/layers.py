@@ -23,7 +23,11 @@ NESTING = "__"
 NOT_SETTINGS = frozenset({"HUB_CONFIG", "HUB_URL", "HUB_API_KEY"})
 """Variables of the command line itself."""
 
-PLATFORM_VARIABLES: Mapping[str, Path] = {"PORT": ("http", "port"), "REDIS_URL": ("redis", "url")}
+PLATFORM_VARIABLES: Mapping[str, Path] = {
+    "PORT": ("http", "port"),
+    "REDIS_URL": ("redis", "url"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("tracing", "endpoint"),
+}
 """What platforms set for every process they run."""
 
 Tree = dict[str, Any]
@@ -142,7 +146,7 @@ def read_environment(env: Mapping[str, str]) -> Layer:
 
 
 def read_platform(env: Mapping[str, str]) -> Layer:
-    """The layer of ``PORT`` and ``REDIS_URL``, which platforms set for every process."""
+    """The layer of ``PORT``, ``REDIS_URL`` and such, which platforms set for every process."""
     layer = Layer("environment")
     for variable, path in PLATFORM_VARIABLES.items():
         if env.get(variable):

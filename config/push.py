@@ -52,5 +52,9 @@ class PushSettings(Section):
 
     apps: tuple[PushApp, ...] = ()
     """The apps that may register devices."""
+    metrics_host: str = Field(default="127.0.0.1", min_length=1)
+    """Address of `metrics_port`."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of a worker for `/metrics` and `/health/live`, open to all who reach it. Not set: it has none."""
     stop_deadline_s: float = Field(default=20, gt=0, le=300)
     """Seconds for what a worker holds to be finished when it is stopped."""

@@ -13,6 +13,7 @@ from config.channels import ChannelsSettings
 from config.delivery import DeliverySettings, DevicesSettings, InboxSettings
 from config.limits import ExpirySettings, LimitsSettings, PingSettings
 from config.listeners import HttpSettings, InsecureSettings, InternalSettings, WebSocketSettings
+from config.observing import MetricsSettings, TracingSettings
 from config.process import LogSettings, NodeSettings, RecoverySettings, RedisSettings, ShutdownSettings
 from config.push import PushSettings
 
@@ -54,6 +55,8 @@ class Settings(BaseSettings):
     node: NodeSettings = NodeSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @property
     def chosen_engine(self) -> Engine:

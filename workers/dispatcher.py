@@ -131,11 +131,13 @@ class Dispatcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def look_at_queues(self) -> None:
-        """Tell the metrics how long the longest waiting row of each lane has been due."""
+        """Tell the metrics what waits: how many rows and since when, lane by lane, and how many jobs."""
         for name, lane in list(self._lanes.items()):
             oldest_ms = await self._engine.ledger.oldest_due_ms(name)
             age_s = 0.0 if oldest_ms is None else max(0.0, (lane.engine_now_ms - oldest_ms) / 1000)
             self._metrics.due_age(name, age_s)
+            self._metrics.rows_waiting(name, await self._engine.ledger.waiting_count(name))
+        self._metrics.jobs_waiting(await self._engine.jobs.waiting_count())
 
     async def _run(self, plan: LanePlan, secret: bytes, told: asyncio.Future[None]) -> None:
         sender: Sender | None = None

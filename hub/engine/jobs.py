@@ -87,6 +87,10 @@ class Jobs(Protocol):
         """The users of the step are notified, but for ``failed``. Ignored when the claim is not current."""
         ...
 
+    async def waiting_count(self) -> int:
+        """Jobs that are not through yet. For metrics."""
+        ...
+
     async def cancel(self, notice_id: str) -> None:
         """A job that is still running hands out no further step."""
         ...

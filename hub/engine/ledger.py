@@ -110,6 +110,10 @@ class Ledger(Protocol):
         """Settle a claim. False, and nothing changed, when the claim is not the current one any more."""
         ...
 
+    async def waiting_count(self, lane: str) -> int:
+        """Devices of a lane that are owed something, whether it is due now or later. For metrics."""
+        ...
+
     async def oldest_due_ms(self, lane: str) -> int | None:
         """When the longest waiting row of a lane became due, unix ms; None for none. For metrics."""
         ...

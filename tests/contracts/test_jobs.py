@@ -181,6 +181,17 @@ class TestPublishing:
         assert [*first.users, *second.users] == some_users(700)
         assert await jobs.users("n1") == some_users(700)
 
+    async def test_jobs_that_wait_are_counted(self, jobs: Jobs) -> None:
+        """Until their last step is through; calls that their callers expand are none."""
+        assert await jobs.waiting_count() == 0
+        await jobs.open(notice("n1"))
+        await jobs.open(notice("n2", as_job=False))
+        assert await jobs.waiting_count() == 1
+        step = await next_step(jobs)
+        assert await jobs.waiting_count() == 1
+        await jobs.finish_step(step, 0)
+        assert await jobs.waiting_count() == 0
+
     async def test_a_known_notice_is_not_queued_again(self, broker: Broker, jobs: Jobs) -> None:
         """The publication goes out, nobody is notified twice."""
         await jobs.open(notice(as_job=False))

@@ -457,6 +457,17 @@ class TestClaims:
         await ann.world.advance(8)
         assert await ann.engine.ledger.oldest_due_ms(APNS) == due_ms
 
+    async def test_devices_that_are_owed_something_are_counted(self, ann: Person) -> None:
+        """Those whose time has not come included; once told, no more."""
+        await ann.register()
+        assert await ann.engine.ledger.waiting_count(APNS) == 0
+        await ann.hello()
+        await ann.notify()
+        assert await ann.engine.ledger.waiting_count(APNS) == 1
+        assert await ann.engine.ledger.waiting_count("fcm:shop:production") == 0
+        await ann.engine.ledger.forget(ann.user)
+        assert await ann.engine.ledger.waiting_count(APNS) == 0
+
     async def test_who_watches_is_woken(self, ann: Person) -> None:
         """When something of a watched lane may be due earlier."""
         woken: list[str] = []

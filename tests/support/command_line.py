@@ -36,7 +36,7 @@ def run_hub(
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("HUB_") and name not in ("PORT", "REDIS_URL")
+        if not name.startswith("HUB_") and name not in ("PORT", "REDIS_URL", "OTEL_EXPORTER_OTLP_ENDPOINT")
     }
     inherited["PYTHONPATH"] = str(ROOT)
     done = subprocess.run(

@@ -55,6 +55,10 @@ class DueQueue:
         """Lane and due time of a member."""
         return self._places.get(member)
 
+    def count(self, lane: str) -> int:
+        """How many are in a lane."""
+        return sum(place[0] == lane for place in self._places.values())
+
     def members(self) -> set[str]:
         """Everybody who is due some time."""
         return set(self._places)

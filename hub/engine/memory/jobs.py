@@ -98,6 +98,9 @@ class MemoryJobs:
         elif notice.running:
             self._wakes.tell(JOBS)
 
+    async def waiting_count(self) -> int:
+        return len(self._queue)
+
     async def cancel(self, notice_id: str) -> None:
         # A step that is under way still ends, and is counted.
         if (notice := self._queue.pop(notice_id, None)) is not None:

@@ -186,6 +186,9 @@ class MemoryLedger:
         self._inboxes.commit(state, at, effects)
         return True
 
+    async def waiting_count(self, lane: str) -> int:
+        return self._inboxes.dues.count(lane)
+
     async def oldest_due_ms(self, lane: str) -> int | None:
         first = self._inboxes.dues.first(lane)
         return None if first is None or first.due_ms > self._inboxes.moment().now_ms else first.due_ms

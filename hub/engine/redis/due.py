@@ -239,6 +239,12 @@ class DueTimes:
         oldest_ms = min(times, default=None)
         return oldest_ms if oldest_ms is not None and oldest_ms <= now_ms else None
 
+    async def count(self, lane: str) -> int:
+        """How many rows of the lane are due now or later, over all partitions."""
+        names = ((tag, self._keys.due(tag, lane)) for tag in self._keys.partition_tags)
+        asked = (self._commands.call(tag, "ZCARD", name, repeatable=True) for tag, name in names)
+        return sum(await asyncio.gather(*asked))
+
     @staticmethod
     def _local_ms() -> int:
         return int(asyncio.get_running_loop().time() * 1000)

@@ -143,6 +143,11 @@ class RedisJobs:
         found = await self._claim(tag, claim_s)
         return found if isinstance(found, JobStep) else None
 
+    async def waiting_count(self) -> int:
+        tags = self._keys.partition_tags
+        asked = (self._commands.call(tag, "ZCARD", self._keys.jobs(tag), repeatable=True) for tag in tags)
+        return sum(await asyncio.gather(*asked))
+
     async def finish_step(self, step: JobStep, failed: int) -> None:
         names, tag = self._keys, self._keys.tag_of(step.id)
         keys = (names.notice(tag, step.id), names.jobs(tag), names.wake(tag))

@@ -221,6 +221,9 @@ class RedisLedger:
                 log.debug("a token that is gone stays noted; its next registration clears it")
         return bool(current)
 
+    async def waiting_count(self, lane: str) -> int:
+        return await self._due.count(lane)
+
     async def oldest_due_ms(self, lane: str) -> int | None:
         return await self._due.oldest_ms(lane)
 
