@@ -22,8 +22,7 @@ from hub import from_push_settings, from_settings
 from hub.api import ApiOptions, create_api
 from hub.api.app_http import create_client_api
 from hub.api.app_rpc import create_rpc_methods
-from hub.auth import KeySet, TokenVerifier
-from hub.auth.jwks import JWKSSource
+from hub.api.keys import KeyRing
 from hub.connection import (
     Connection,
     ConnectionServices,
@@ -35,14 +34,15 @@ from hub.connection import (
     Wheel,
 )
 from hub.engines import build_engine
-from hub.errors import SHUTDOWN
 from hub.fanout import Turn
-from hub.metrics import Metrics, NopMetrics
+from hub.metrics import Metrics
 from hub.model import NodeId
 from hub.node import Node
 from hub.node.notifications import Notifications
+from hub.observing import Measuring
+from hub.ops.drain import Drain
 from hub.ops.health import HealthOptions, LoopWatch, Readiness, create_health
-from hub.transport.origins import OriginPolicy
+from hub.reloading import Change, Changeable, CurrentOrigins, Keys
 from hub.transport.server import HubServer
 from workers.worker import Worker
 
@@ -51,19 +51,26 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S = 1
 """What a client that comes while the hub ends is told to wait: another hub takes it by then."""
 
-_DISCONNECTS_PER_TURN = 500
-"""Connections ended before other work gets a turn."""
+LAST_WORDS_S = 1.0
+"""What the engine has to be told at the end gets this much time, even beyond the deadline."""
 
 
 class Hub:
     """One hub in this process: everything it consists of, and the order in which that starts and ends."""
 
     def __init__(
-        self, settings: Settings, loaded: LoadedSettings | None = None, metrics: Metrics | None = None
+        self,
+        settings: Settings,
+        loaded: LoadedSettings | None = None,
+        metrics: Metrics | None = None,
+        *,
+        shares_ports: bool = False,
     ) -> None:
         loop = asyncio.get_running_loop()
-        metrics = metrics or NopMetrics()
+        self._measuring = Measuring(settings)
+        metrics = metrics or self._measuring.for_hub()
         self._settings = settings
+        self._metrics = metrics
         self._draining = False
         node_id = NodeId(secrets.token_hex(8))
         name = settings.node.name or f"{socket.gethostname()}_{os.getpid()}"
@@ -76,9 +83,8 @@ class Hub:
             rules=from_settings.channel_rules(settings),
             metrics=metrics,
         )
-        self._jwks = from_settings.jwks_source(settings, loaded)
-        verifier = self._verifier(from_settings.verification_keys(settings, loaded), self._jwks)
-        own_keys = from_settings.subscription_keys(settings, loaded)
+        self._shares_ports = shares_ports
+        self._keys = Keys(settings, loaded)
         self._wheel = Wheel(loop)
         self.notifications: Notifications | None = None
         """Notifications, inboxes and devices, where they are on."""
@@ -92,54 +98,61 @@ class Hub:
         self._services = ConnectionServices(
             loop=loop,
             node=self.node,
-            verifier=verifier,
-            subscription_verifier=verifier if own_keys is None else self._verifier(own_keys, None),
+            verifier=self._keys.verifier,
+            subscription_verifier=self._keys.subscription_verifier,
             options=from_settings.connection_options(settings),
             wheel=self._wheel,
             turn=Turn(loop),
             metrics=metrics,
             rpc_methods=self.rpc_methods,
         )
+        self._loop_watch = LoopWatch()
+        self._measuring.watch_process(self.node.engine, self._loop_watch)
+        self._measuring.watch_node(self.node, self._services.turn, lambda: self._draining)
         self._worker = self._embedded_worker(name)
-        self._build_servers(from_settings.api_options(settings), verifier, metrics)
+        self._build_servers(from_settings.api_options(settings), metrics)
+        self._changeable = Changeable(
+            self._keys, self._api_keys, self._origins, self._services, self._public, self._internal
+        )
 
     def _embedded_worker(self, name: str) -> Worker | None:
         """On the embedded engine nobody else can do a worker's work; beside Redis there are workers."""
         if self._settings.chosen_engine != "memory" or self.notifications is None:
             return None
+        plans = from_push_settings.lane_plans(self._settings)
         return Worker(
             self.node.engine,
-            from_push_settings.lane_plans(self._settings),
+            plans,
             # A hub serves its sockets, whatever becomes of its pushes.
             replace(from_push_settings.worker_options(self._settings), needs_lane=False),
             name=name,
+            metrics=self._measuring.for_worker(plan.name for plan in plans),
         )
 
-    def _verifier(self, keys: KeySet, jwks: JWKSSource | None) -> TokenVerifier:
-        return TokenVerifier(from_settings.verifier_options(self._settings), keys, jwks)
-
-    def _build_servers(self, api_options: ApiOptions, verifier: TokenVerifier, metrics: Metrics) -> None:
+    def _build_servers(self, api_options: ApiOptions, metrics: Metrics) -> None:
         internal = from_settings.internal_server_options(self._settings)
         # Why a hub is not ready is for operators: on the public port it is a yes or a no.
         shown, hidden = HealthOptions(details=True), HealthOptions(details=False)
         self._readiness = Readiness(self.node.engine.health.probe, hidden)
-        self._loop_watch = LoopWatch()
-        api = create_api(self.node, api_options, self.notifications)
+        self._api_keys = KeyRing(api_options.keys)
+        self._origins = CurrentOrigins(self._settings.http.allowed_origins)
+        api = create_api(self.node, api_options, self.notifications, self._api_keys)
         public: list[BaseRoute] = [*create_health(self._readiness, self._loop_watch, hidden)]
         if self.notifications is not None:
-            origins = OriginPolicy(self._settings.http.allowed_origins)
-            public += create_client_api(self.notifications, verifier, origins)
+            public += create_client_api(self.notifications, self._keys.verifier, self._origins)
         if internal is None:
-            public += api
+            public += [*self._measuring.routes(internal=False), *api]
         self._public = HubServer(
             Starlette(routes=public),
-            from_settings.public_server_options(self._settings),
+            replace(from_settings.public_server_options(self._settings), reuse_port=self._shares_ports),
             self._accept,
             metrics,
         )
         self._internal: HubServer | None = None
         if internal is not None:
-            routes = [*create_health(self._readiness, self._loop_watch, shown), *api]
+            health = create_health(self._readiness, self._loop_watch, shown)
+            routes = [*health, *self._measuring.routes(internal=True), *api]
+            internal = replace(internal, reuse_port=self._shares_ports)
             self._internal = HubServer(Starlette(routes=routes), internal, None, metrics)
 
     @property
@@ -168,14 +181,15 @@ class Hub:
         async with contextlib.AsyncExitStack() as undo:
             await self.node.start()
             undo.push_async_callback(self.node.stop)
-            if self._jwks is not None:
-                self._jwks.start()
-                undo.push_async_callback(self._jwks.stop)
+            undo.push_async_callback(self._keys.stop)
+            self._keys.start()
             if self._worker is not None:
                 await self._worker.start()
                 undo.push_async_callback(self._worker.abort)
             self._loop_watch.start()
             undo.callback(self._loop_watch.stop)
+            self._measuring.start()
+            undo.callback(self._measuring.stop)
             await self._public.start()
             undo.push_async_callback(self._public.stop, 0)
             if self._internal is not None:
@@ -183,26 +197,40 @@ class Hub:
             undo.pop_all()
         self._readiness.mark_started()
 
-    async def stop(self) -> None:
+    async def reload(self, loaded: LoadedSettings) -> Change:
+        """Take over from these settings what may change at run time: all of it, or, when it raises, nothing.
+
+        Raises:
+            SettingsError: for what turns out to be unusable.
+            EngineUnavailable: when the namespaces changed and Redis could not be told.
+            SchemaMismatch: when other hubs agreed on what this one cannot do.
+        """
+        change = await self._changeable.take_over(self._settings, loaded)
+        self._settings = change.settings
+        return change
+
+    async def stop(self, *, wait_for_balancers: bool = False) -> None:
         """End in order: take nobody new, send everybody to another hub, finish requests, let go."""
-        deadline_s = self._settings.shutdown.deadline_s
-        self._draining = True
+        drain = Drain(from_settings.drain_options(self._settings), self.node.registry, self._metrics)
         self._readiness.mark_draining()
+        if wait_for_balancers:
+            await drain.wait_for_balancers()
+        self._draining = True
         self._public.stop_accepting()
-        for count, connection in enumerate(list(self.node.registry), start=1):
-            connection.disconnect(SHUTDOWN)
-            if count % _DISCONNECTS_PER_TURN == 0:
-                await asyncio.sleep(0)
-        servers = [server for server in (self._public, self._internal) if server is not None]
-        await asyncio.gather(*(server.stop(deadline_s) for server in servers))
+        await drain.send_everybody_away()
+        await self._public.stop(drain.remaining_s)
+        if self._internal is not None:
+            # The last to go: whoever watches the drain watches it there.
+            await self._internal.stop(drain.remaining_s)
         if self._worker is not None:
             await self._worker.stop()
         self._readiness.stop()
+        self._measuring.stop()
         self._loop_watch.stop()
         self._wheel.stop()
-        if self._jwks is not None:
-            await self._jwks.stop()
-        await self.node.stop(deadline_s)
+        await self._keys.stop()
+        # What devices proved and how they left is told before the engine is let go.
+        await self.node.stop(max(drain.remaining_s, LAST_WORDS_S))
 
 
 def _url(scheme: str, server: HubServer) -> str:

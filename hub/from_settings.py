@@ -36,6 +36,7 @@ from hub.delivery.options import DeliveryOptions
 from hub.engine.redis import RedisOptions
 from hub.engine.redis.address import parse_address
 from hub.node import HealingOptions
+from hub.ops.drain import DrainOptions
 from hub.protocol import JSONCodec, ProtobufCodec
 from hub.transport import ServerOptions, TlsFiles, TransportOptions, TrustedProxies
 
@@ -266,6 +267,24 @@ def internal_server_options(settings: Settings) -> ServerOptions | None:
     return ServerOptions(_transport_options(settings), host=internal.host, port=internal.port)
 
 
+def drain_options(settings: Settings) -> DrainOptions:
+    """How clients are sent away at the end."""
+    shutdown = settings.shutdown
+    return DrainOptions(
+        ready_wait_s=shutdown.ready_wait_s,
+        connections_per_s=shutdown.connections_per_s,
+        deadline_s=shutdown.deadline_s,
+    )
+
+
+def worker_server_options(settings: Settings) -> ServerOptions | None:
+    """The port of a worker, where it has one."""
+    push = settings.push
+    if push.metrics_port is None:
+        return None
+    return ServerOptions(_transport_options(settings), host=push.metrics_host, port=push.metrics_port)
+
+
 def healing_options(settings: Settings) -> HealingOptions:
     """How fast lost publications are looked for."""
     return HealingOptions(check_interval_s=settings.recovery.check_interval_s)
@@ -312,6 +331,7 @@ def redis_options(settings: Settings, loaded: LoadedSettings | None = None) -> R
             command_timeout_s=redis.command_timeout_s,
             connect_timeout_s=redis.connect_timeout_s,
             replace_policy=redis.replace_policy,
+            max_revocations=settings.limits.max_revocations,
         )
 
 

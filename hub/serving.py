@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 from collections.abc import Callable
 
 from config import LoadedSettings, Settings
 from hub import from_settings
 from hub.app import Hub
+from hub.ops.signals import Wishes
+from hub.reloading import reload
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,18 @@ def run(
     *,
     loaded: LoadedSettings | None = None,
     on_ready: Callable[[list[str]], None] | None = None,
+    reread: Callable[[], LoadedSettings] | None = None,
+    lifeline_fd: int | None = None,
 ) -> int:
     """Serve until SIGINT or SIGTERM, then end in order; a second signal ends at once. The exit code.
+
+    Args:
+        settings: what to serve.
+        loaded: the same, with its sources, for what is said about mistakes.
+        on_ready: called once with the URLs.
+        reread: reads the settings from the same sources again, for SIGHUP, which changes nothing without.
+        lifeline_fd: the pipe of a supervisor, whose end is that of this process too. Its ports are then
+            shared with its siblings, and only the supervisor ends it at once.
 
     Raises:
         SettingsError: when a key or another value turns out to be unusable.
@@ -41,29 +52,27 @@ def run(
         SchemaMismatch: when living hubs use the same Redis in another way.
     """
     with asyncio.Runner(loop_factory=from_settings.loop_factory()) as runner:
-        return runner.run(_serve(settings, loaded, on_ready))
+        return runner.run(_serve(settings, loaded, on_ready, reread, lifeline_fd))
 
 
 async def _serve(
-    settings: Settings, loaded: LoadedSettings | None, on_ready: Callable[[list[str]], None] | None
+    settings: Settings,
+    loaded: LoadedSettings | None,
+    on_ready: Callable[[list[str]], None] | None,
+    reread: Callable[[], LoadedSettings] | None,
+    lifeline_fd: int | None,
 ) -> int:
-    running = Hub(settings, loaded)
-    asked_to_stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal(name: str) -> None:
-        if asked_to_stop.is_set():
-            log.warning("! %s again: ending at once", name)
-            os._exit(1)
-        log.info("x %s: ending; once more ends at once", name)
-        asked_to_stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal, number.name)
-    await running.start()
-    tune_collector()
-    if on_ready is not None:
-        on_ready(running.urls)
-    await asked_to_stop.wait()
-    await running.stop()
+    supervised = lifeline_fd is not None
+    running = Hub(settings, loaded, shares_ports=supervised)
+    with Wishes(hurries=not supervised) as wishes:
+        if lifeline_fd is not None:
+            wishes.end_with(lifeline_fd)
+        await running.start()
+        tune_collector()
+        if on_ready is not None:
+            on_ready(running.urls)
+        while await wishes.next() == "reload":
+            if reread is not None:
+                await reload(running, reread)
+        await running.stop(wait_for_balancers=wishes.ended_by is not signal.SIGINT)
     return 0

@@ -65,8 +65,15 @@ class ApiOptions:
     limits: Limits = field(default_factory=Limits)
 
 
-def create_api(node: HubNode, options: ApiOptions, notifications: Notifications | None = None) -> list[Route]:
+def create_api(
+    node: HubNode,
+    options: ApiOptions,
+    notifications: Notifications | None = None,
+    keys: KeyRing | None = None,
+) -> list[Route]:
     """The routes of the server API, to be mounted at the root of a public or an internal application.
+
+    ``keys``, where given, stand for those of the options: their owner may replace them.
 
     The OpenAPI document needs no key: it says nothing about this hub in particular.
 
@@ -80,7 +87,7 @@ def create_api(node: HubNode, options: ApiOptions, notifications: Notifications 
 
     return [
         Route("/api/openapi.json", handle_openapi),
-        Route("/api/{method:path}", ApiEndpoint(node, options, METHODS, notifications), name="api"),
+        Route("/api/{method:path}", ApiEndpoint(node, options, METHODS, notifications, keys), name="api"),
     ]
 
 
@@ -125,12 +132,13 @@ class ApiEndpoint:
         options: ApiOptions,
         methods: Mapping[str, Method[Any]],
         notifications: Notifications | None = None,
+        keys: KeyRing | None = None,
     ) -> None:
         self._node = node
         self._notifications = notifications
         self._options = options
         self._methods = methods
-        self._keys = KeyRing(options.keys)
+        self._keys = keys if keys is not None else KeyRing(options.keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = _asked(scope)

@@ -94,16 +94,22 @@ ANYBODY = ApiKey("insecure", b"", frozenset({"admin"}))
 
 
 class KeyRing:
-    """The keys that are accepted."""
+    """The keys that are accepted.
+
+    Raises:
+        ValueError: when two of them are the same.
+    """
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
-        self._keys: dict[bytes, ApiKey] = {}
-        for key in keys:
-            if key.digest in self._keys:
-                raise ValueError(
-                    f"API keys {self._keys[key.digest].name!r} and {key.name!r} are the same key"
-                )
-            self._keys[key.digest] = key
+        self._keys = _by_digest(keys)
+
+    def replace(self, keys: Iterable[ApiKey]) -> None:
+        """Accept these from now on, and no others.
+
+        Raises:
+            ValueError: when two of them are the same; nothing changed then.
+        """
+        self._keys = _by_digest(keys)
 
     def find(self, presented: bytes) -> ApiKey | None:
         """The caller that owns the presented key.
@@ -114,6 +120,15 @@ class KeyRing:
         digest = sha256(presented).digest()
         key = self._keys.get(digest)
         return key if key is not None and hmac.compare_digest(key.digest, digest) else None
+
+
+def _by_digest(keys: Iterable[ApiKey]) -> dict[bytes, ApiKey]:
+    found: dict[bytes, ApiKey] = {}
+    for key in keys:
+        if key.digest in found:
+            raise ValueError(f"API keys {found[key.digest].name!r} and {key.name!r} are the same key")
+        found[key.digest] = key
+    return found
 
 
 @lru_cache(maxsize=1024)

@@ -79,6 +79,19 @@ class TokenVerifier:
         self._static_keys = static_keys
         self._adopt_keys()
 
+    def replace(self, options: VerifierOptions, static_keys: KeySet, jwks: KeySource | None) -> None:
+        """Verify by these from now on. Remembered tokens are forgotten if that changes anything."""
+        same_keys = static_keys.fingerprint == self._static_keys.fingerprint and jwks is self._source
+        if same_keys and options == self._options:
+            return
+        self._options = options
+        self._static_keys = static_keys
+        self._source = jwks
+        self._source_generation = -1 if jwks is None else jwks.generation
+        self._connections = VerifiedTokens(options.cache_size, options.cache_ttl_s)
+        self._subscriptions = VerifiedTokens(options.cache_size, options.cache_ttl_s)
+        self._adopt_keys()
+
     def cached_connection(self, token: str) -> ConnectionToken | None:
         """What a connection token said that was verified lately; None when it must be verified.
 

@@ -55,9 +55,13 @@ class ConnectionOptions:
     """Take the pong of an app in the background for proof that its user was told."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ConnectionServices:
-    """The rooms a connection works with. ``wall_s`` is unix time in seconds."""
+    """The rooms a connection works with. ``wall_s`` is unix time in seconds.
+
+    ``options`` may be replaced while connections live, but for what clients were told when they
+    connected: the pings.
+    """
 
     loop: asyncio.AbstractEventLoop
     node: Node

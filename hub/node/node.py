@@ -75,6 +75,7 @@ class Node:
         self.version = version
         self.engine = engine
         self.rules = rules
+        """Another one may take its place: who is in a channel stays, by what held when they came."""
         self.registry = Registry()
         self.listening = Listening(engine.broker, metrics, self._policy_of, healing)
         self.proofs = Proofs(engine.ledger)
@@ -113,7 +114,11 @@ class Node:
         await self.engine.lifecycle.stop()
 
     def _policy_of(self, channel: str) -> HistoryPolicy:
-        return self.rules.resolve(channel)[1].history
+        try:
+            return self.rules.resolve(channel)[1].history
+        except HubError:
+            # Its namespace was taken out of the rules while somebody is in the channel.
+            return NO_HISTORY
 
     def run_detached(self, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work`` to its end even though whoever asked for it is gone; :meth:`stop` waits for it."""

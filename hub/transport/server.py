@@ -24,7 +24,7 @@ from hub.errors import SHUTDOWN
 from hub.metrics import Metrics, NopMetrics
 from hub.transport.front_door import front_door_class
 from hub.transport.listening import open_listeners
-from hub.transport.options import ServerOptions
+from hub.transport.options import ServerOptions, TransportOptions
 from hub.transport.state import TransportState
 
 if TYPE_CHECKING:
@@ -77,6 +77,14 @@ class HubServer:
     def accepted_count(self) -> int:
         """TCP connections accepted since the start."""
         return self._state.accepted_count
+
+    def adopt(self, options: TransportOptions) -> None:
+        """Take the connections that come from now on by these options; those that are here keep theirs.
+
+        Raises:
+            ValueError: for an allowed origin that is none; nothing changed then.
+        """
+        self._state.adopt(options)
 
     async def start(self) -> None:
         """Listen. Nothing stays open when it fails.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from hub.engine.control import Answer, ControlHandler, Request
 from hub.errors import EngineUnavailable
@@ -64,6 +65,9 @@ class MemoryLifecycle:
 
     async def start(self) -> None:
         return
+
+    async def replace_policy(self, namespaces: Mapping[str, Mapping[str, Any]]) -> None:
+        """There is nobody to agree with."""
 
     def on_return(self, callback: Callable[[], None]) -> None:
         """It never happens: this node is the world."""

@@ -6,7 +6,8 @@ Workers and commands use it. What a node owns, presence and control, is not star
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from hub.engine.redis.commands import Commands
 from hub.engine.redis.keys import Keys
@@ -43,6 +44,9 @@ class BesideLifecycle:
             await self._link.start()
             undo.push_async_callback(self._ledger.stop)
             self._undo = undo.pop_all()
+
+    async def replace_policy(self, namespaces: Mapping[str, Mapping[str, Any]]) -> None:
+        """Whoever is no node has no say in it."""
 
     def on_return(self, callback: Callable[[], None]) -> None:
         """Whoever is no node loses no lease, and is never told of one."""

@@ -86,6 +86,16 @@ class RedisLifecycle:
             self._agreeing = asyncio.create_task(self._agree_again_forever(), name="schema")
             self._undo = undo.pop_all()
 
+    async def replace_policy(self, namespaces: Policy) -> None:
+        """Write these options where all nodes find them; the others keep theirs until they are told.
+
+        Raises:
+            EngineUnavailable: Redis did not answer, or another name for the lease came between.
+            SchemaMismatch: others have another number of partitions meanwhile; nothing was changed.
+        """
+        await renew_agreement(self._commands, self._keys, namespaces, self._leases, replace_policy=True)
+        self._namespaces = namespaces
+
     def on_return(self, callback: Callable[[], None]) -> None:
         """Call back after a lost lease was replaced; an emptied Redis has lost it as well."""
         self._leases.on_lost(callback)

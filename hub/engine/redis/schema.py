@@ -76,15 +76,17 @@ async def join_hubs(
 
 
 async def renew_agreement(
-    commands: Commands, keys: Keys, namespaces: Policy, leases: NodeLeases
+    commands: Commands, keys: Keys, namespaces: Policy, leases: NodeLeases, *, replace_policy: bool = False
 ) -> Agreement:
     """Write it again after a lost lease showed that Redis may have been emptied.
+
+    ``replace_policy`` is for a node that changes its own on purpose while the others still have theirs.
 
     Raises:
         SchemaMismatch: other nodes agreed on something else meanwhile; nothing was changed.
         EngineUnavailable: Redis did not answer.
     """
-    return await _claim(commands, keys, namespaces, leases.current, "", False)
+    return await _claim(commands, keys, namespaces, leases.current, "", replace_policy)
 
 
 async def _claim(
