@@ -13,6 +13,7 @@ Limit = Literal[
     "connect_rate_per_ip",
     "connections",
     "connections_per_ip",
+    "connections_per_user",
     "origin",
     "handshake_timeout",
     "connect_timeout",
@@ -26,6 +27,9 @@ Limit = Literal[
     "write_timeout",
     "recovery_publications",
     "api_body_bytes",
+    "app_body_bytes",
+    "app_call_rate",
+    "receipt_rate_per_ip",
 ]
 """Every limit that can be reached, by the name it is counted under."""
 

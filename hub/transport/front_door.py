@@ -158,6 +158,7 @@ class FrontDoor(asyncio.Protocol):
         turn_away(self.state, self._transport, rejection)
 
     def _deadline_passed(self) -> None:
+        self.state.metrics.limit_reached("handshake_timeout")
         if self._received:
             self._turn_away(_TOO_SLOW)
         else:

@@ -52,6 +52,9 @@ class Rejection:
         return b"HTTP/1.1 %d %s\r\n%s\r\n\r\n%s" % (self.status, phrase.encode(), b"\r\n".join(lines), body)
 
 
+ORIGIN_NOT_ALLOWED = Rejection(403, "origin not allowed")
+
+
 class Opening(Struct, frozen=True, gc=False):
     """A handshake in order. The response is queued in ``wire`` and not sent yet."""
 
@@ -74,7 +77,7 @@ def negotiate(
     except NotAgreed as refusal:
         return Rejection(refusal.status, "not a valid WebSocket handshake", refusal.headers)
     if not origins.allows(origin, host):
-        return Rejection(403, "origin not allowed")
+        return ORIGIN_NOT_ALLOWED
     query_text = query_of(request.target)
     query = parse_qs(query_text) if query_text else {}
     subprotocol = _subprotocol(request, options)

@@ -157,10 +157,12 @@ class HttpConnection(HttpToolsProtocol):
             self._give_up(Rejection(431, "request head too large"))
         elif self._head_deadline is None:
             self._head_deadline = self.loop.call_later(
-                self._state.options.handshake_timeout_s,
-                self._give_up,
-                Rejection(408, "request head took too long"),
+                self._state.options.handshake_timeout_s, self._deadline_passed
             )
+
+    def _deadline_passed(self) -> None:
+        self._state.metrics.limit_reached("handshake_timeout")
+        self._give_up(Rejection(408, "request head took too long"))
 
     def _give_up(self, rejection: Rejection) -> None:
         self._stop_head_deadline()

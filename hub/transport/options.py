@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hub.protocol.codec import Codec
+from hub.transport.admission import AdmissionOptions
 from hub.transport.peer import TrustedProxies
 
 
@@ -29,6 +30,8 @@ class TransportOptions:
     write_high_bytes: int = 65_536
     """Bytes unsent at which a connection is told that it is not writable."""
     write_low_bytes: int = 16_384
+    admission: AdmissionOptions = field(default_factory=AdmissionOptions)
+    """Who may open a WebSocket, and how often."""
     compression: bool = False
     """Offer permessage-deflate without context takeover (RFC 7692, section 7.1.1)."""
 

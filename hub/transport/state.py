@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from uvicorn.server import ServerState
 
 from hub.connection.link import Acceptor
 from hub.metrics import Metrics
+from hub.transport.admission import Admission
 from hub.transport.options import TransportOptions
 from hub.transport.origins import OriginPolicy
 
@@ -27,6 +29,7 @@ class TransportState:
         "_quiet",
         "accepted_count",
         "acceptor",
+        "admission",
         "links",
         "metrics",
         "options",
@@ -45,12 +48,23 @@ class TransportState:
         self.options = options
         self.acceptor = acceptor
         self.metrics = metrics
+        self.admission = Admission(options.admission, metrics, time.monotonic)
         self.origins = OriginPolicy(options.allowed_origins)
         self.server_state = server_state
         self.links: set[WebSocketLink] = set()
         self.accepted_count = 0
         self.stopping = False
         self._quiet: asyncio.Event | None = None
+
+    def adopt(self, options: TransportOptions) -> None:
+        """Take the connections that come from now on by these options; those that are here keep theirs.
+
+        Raises:
+            ValueError: for an allowed origin that is none; nothing changed then.
+        """
+        self.origins = OriginPolicy(options.allowed_origins)
+        self.options = options
+        self.admission.replace(options.admission)
 
     def departed(self) -> None:
         """To be called by every connection that is gone, after it has left the sets."""

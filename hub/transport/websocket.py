@@ -16,7 +16,7 @@ from websockets.protocol import OPEN, Event
 from hub.connection.link import LinkEvents, Refused
 from hub.errors import SERVER_ERROR
 from hub.transport.farewell import close_our_half, turn_away
-from hub.transport.handshake import Rejection, negotiate, rejection_of
+from hub.transport.handshake import ORIGIN_NOT_ALLOWED, Rejection, negotiate, rejection_of
 from hub.transport.peer import Peer
 from hub.transport.state import TransportState
 from hub.transport.wire import Wire
@@ -53,11 +53,20 @@ def open_link(
         peer: the TCP peer, or the one that a PROXY header named.
     """
     assert state.acceptor is not None, "only callers that serve WebSockets come here"
-    opening = negotiate(head, peer, state.options, state.origins)
-    if isinstance(opening, Rejection):
-        turn_away(state, transport, opening)
+    admission = state.admission
+    try:
+        admission.check_load()
+        opening = negotiate(head, peer, state.options, state.origins)
+        if isinstance(opening, Rejection):
+            if opening is ORIGIN_NOT_ALLOWED:
+                state.metrics.limit_reached("origin")
+            turn_away(state, transport, opening)
+            return
+        place = admission.admit(opening.upgrade.client_ip)
+    except Refused as refused:
+        turn_away(state, transport, rejection_of(refused))
         return
-    link = WebSocketLink(state, transport, opening.wire)
+    link = WebSocketLink(state, transport, opening.wire, place)
     try:
         events = state.acceptor(link, opening.upgrade)
     except Refused as refused:
@@ -69,6 +78,7 @@ def open_link(
         link.start(events, leftover)
         return
     link.discard()
+    admission.left(place)
     turn_away(state, transport, rejection)
 
 
@@ -86,14 +96,16 @@ class WebSocketLink(asyncio.Protocol):
         "_held_frames",
         "_partial",
         "_phase",
+        "_place",
         "_reading_paused",
         "_state",
         "_transport",
         "_wire",
     )
 
-    def __init__(self, state: TransportState, transport: asyncio.Transport, wire: Wire) -> None:
+    def __init__(self, state: TransportState, transport: asyncio.Transport, wire: Wire, place: str) -> None:
         self._state = state
+        self._place = place
         self._transport = transport
         self._wire = wire
         self._events: LinkEvents | None = None
@@ -215,6 +227,7 @@ class WebSocketLink(asyncio.Protocol):
         self._forget_held()
         self._wire.discard()
         self._state.links.discard(self)
+        self._state.admission.left(self._place)
         events, self._events = self._events, None
         if events is not None:
             try:
@@ -311,6 +324,8 @@ class WebSocketLink(asyncio.Protocol):
         self._phase = _CLOSING
         self._end_within_timeout()
         if self._wire.is_broken:
+            if self._wire.was_too_large:
+                self._state.metrics.limit_reached("message_bytes")
             close_our_half(self._transport)
         else:
             self._transport.close()

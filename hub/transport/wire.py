@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 
+from websockets.exceptions import PayloadTooBig
 from websockets.extensions import Extension
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN, Event, Protocol, Side, State
@@ -72,6 +73,11 @@ class Wire:
     def is_broken(self) -> bool:
         """True once the peer broke the rules."""
         return self._library is not None and self._library.parser_exc is not None
+
+    @property
+    def was_too_large(self) -> bool:
+        """True once a message was longer than one may be."""
+        return self._library is not None and isinstance(self._library.parser_exc, PayloadTooBig)
 
     @property
     def said_goodbye(self) -> bool:

@@ -16,6 +16,7 @@ ALLOWED: dict[str, set[str]] = {
     "hub.model": set(),
     "hub.errors": set(),
     "hub.metrics": set(),
+    "hub.pacing": set(),
     "hub.payloads": CORE,
     "hub.protocol": CORE,
     "hub.channels": CORE | {"hub.delivery"},
@@ -30,12 +31,13 @@ ALLOWED: dict[str, set[str]] = {
     # Wider than first drawn: see docs/decisions/0001-connection-imports.md.
     "hub.connection": CORE
     | {"hub.session", "hub.fanout", "hub.node", "hub.auth", "hub.channels", "hub.protocol", "hub.metrics"}
-    | {"hub.delivery"},
-    "hub.transport": CORE | {"hub.connection", "hub.protocol", "hub.metrics"},
+    | {"hub.delivery", "hub.pacing"},
+    "hub.transport": CORE | {"hub.connection", "hub.protocol", "hub.metrics", "hub.pacing"},
     # The API speaks the values of the ledger's ports: see docs/decisions/0010-api-and-ledger.md.
     "hub.api": CORE
-    | {"hub.node", "hub.auth", "hub.channels", "hub.metrics", "hub.payloads", "hub.delivery", "hub.engine"},
-    "hub.ops": CORE | {"hub.node", "hub.fanout", "hub.transport"},
+    | {"hub.node", "hub.auth", "hub.channels", "hub.metrics", "hub.payloads", "hub.delivery", "hub.engine"}
+    | {"hub.pacing"},
+    "hub.ops": CORE | {"hub.node", "hub.fanout", "hub.transport", "hub.metrics"},
     # Wider than first drawn: see docs/decisions/0006-publisher-imports.md.
     "hub.publisher": CORE
     | {"hub.engine", "hub.engine.redis", "hub.delivery", "hub.channels", "hub.payloads"},
@@ -48,6 +50,7 @@ ALLOWED: dict[str, set[str]] = {
 ANYTHING = {
     "hub.app",
     "hub.engines",
+    "hub.observing",
     "hub.reloading",
     "hub.serving",
     "hub.worker_app",
@@ -61,6 +64,7 @@ ANYTHING = {
 PURE = (
     "hub.model",
     "hub.errors",
+    "hub.pacing",
     "hub.payloads",
     "hub.protocol",
     "hub.channels",
