@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from starlette.applications import Starlette
 from starlette.routing import Route
 
 import hub
@@ -16,11 +17,14 @@ from hub.metrics import Metrics, NopMetrics
 from hub.node import Node
 from hub.ops.exposition import Exposition, create_metrics
 from hub.ops.exposure import OperatorsOnly
-from hub.ops.health import LoopWatch
+from hub.ops.health import LoopWatch, create_live
 from hub.ops.prometheus import PrometheusMetrics
 from hub.ops.vitals import NodeVitals, ProcessVitals
+from hub.transport.server import HubServer
 from workers.metrics import NopWorkerMetrics, WorkerMetrics
 from workers.prometheus import PrometheusWorkerMetrics
+
+_LAST_ANSWERS_S = 1.0
 
 
 class Measuring:
@@ -80,6 +84,35 @@ class Measuring:
         """Leave the last numbers to them."""
         if self._exposition is not None:
             self._exposition.stop()
+
+
+class MeasuredWorker:
+    """The port of a worker for those who look after it, where one is set; and its loop, watched."""
+
+    def __init__(self, settings: Settings, engine: Engine, measuring: Measuring) -> None:
+        self._watch = LoopWatch()
+        measuring.watch_process(engine, self._watch)
+        self._server: HubServer | None = None
+        options = from_settings.worker_server_options(settings)
+        if options is not None:
+            routes = [create_live(self._watch), *measuring.routes(internal=True)]
+            self._server = HubServer(Starlette(routes=routes), options, None)
+
+    async def start(self) -> None:
+        """Answer.
+
+        Raises:
+            OSError: when the port cannot be had.
+        """
+        self._watch.start()
+        if self._server is not None:
+            await self._server.start()
+
+    async def stop(self) -> None:
+        """Answer no longer. Idempotent."""
+        self._watch.stop()
+        if self._server is not None:
+            await self._server.stop(_LAST_ANSWERS_S)
 
 
 def operators_only(settings: Settings, *, internal: bool) -> OperatorsOnly:

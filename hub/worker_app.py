@@ -13,6 +13,7 @@ from config import LoadedSettings, Settings
 from hub import from_push_settings, from_settings
 from hub.engine import Engine
 from hub.engines import open_engine
+from hub.observing import MeasuredWorker, Measuring
 from hub.serving import tune_collector
 from workers.worker import Worker
 
@@ -33,6 +34,7 @@ def run_worker(
 
     Raises:
         SettingsError: for an address of Redis that is none.
+        OSError: when ``push.metrics_port`` cannot be had.
         NoLaneWorks: not one lane can be sent to.
         EngineUnavailable: when Redis cannot be reached.
         SchemaMismatch: when the hubs use the same Redis in another way.
@@ -53,7 +55,14 @@ async def _work_over(
 ) -> int:
     name = settings.node.name or f"{socket.gethostname()}_{os.getpid()}"
     plans = from_push_settings.lane_plans(settings, lanes)
-    worker = Worker(engine, plans, from_push_settings.worker_options(settings), name=name)
+    measuring = Measuring(settings)
+    worker = Worker(
+        engine,
+        plans,
+        from_push_settings.worker_options(settings),
+        name=name,
+        metrics=measuring.for_worker(plan.name for plan in plans),
+    )
     told = asyncio.Event()
     again = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -68,8 +77,10 @@ async def _work_over(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number.name)
+    page = MeasuredWorker(settings, engine, measuring)
     try:
         await worker.start()
+        await page.start()
         tune_collector()
         if on_ready is not None:
             on_ready(worker.lanes, worker.broken)
@@ -83,4 +94,5 @@ async def _work_over(
         await stopping
     finally:
         await worker.abort()
+        await page.stop()
     return 1 if again.is_set() else 0

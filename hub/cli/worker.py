@@ -69,6 +69,9 @@ def worker(
                 exit_code=WRONG_USAGE,
                 details={"broken": dict(error.broken)},
             ) from None
+        except OSError as error:
+            place = f"{settings.push.metrics_host} port {settings.push.metrics_port}"
+            raise CommandFailed(f"cannot listen on {place}: {error.strerror or error}") from None
         except EngineUnavailable as error:
             raise CommandFailed(f"the worker cannot start without Redis: {error.detail}") from None
         except SchemaMismatch as error:

@@ -18,6 +18,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -47,6 +48,8 @@ class Exposition:
     """
 
     def __init__(self, directory: str | None = None) -> None:
+        # The time at which each series began: twice the series, for nobody.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(support_collectors_without_names=True)
         self._directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "") if directory is None else directory
         self._readers: list[Callable[[], None]] = []

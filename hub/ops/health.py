@@ -159,6 +159,19 @@ class LoopWatch:
         self._arm(loop)
 
 
+def create_live(watch: LoopWatch) -> Route:
+    """The route ``/health/live``: 200 as long as the loop turns at all."""
+    started_s = monotonic()
+
+    async def handle_live(request: Request) -> Response:
+        answer: dict[str, Any] = {"status": "live"}
+        answer["uptime_s"] = round(monotonic() - started_s, 3)
+        answer["loop_lag_ms"] = round(watch.lag_s * 1000, 3)
+        return JSONResponse(answer, headers=_NO_STORE)
+
+    return Route("/health/live", handle_live)
+
+
 def create_health(readiness: Readiness, watch: LoopWatch, options: HealthOptions) -> list[Route]:
     """The routes ``/health``, ``/health/live`` and ``/health/ready``, by GET and HEAD.
 
@@ -166,16 +179,9 @@ def create_health(readiness: Readiness, watch: LoopWatch, options: HealthOptions
     long as the loop turns at all. Ready is 200 or 503. Why, and which engine trouble, is told
     only with ``options.details``.
     """
-    started_s = monotonic()
 
     async def handle_health(request: Request) -> Response:
         return JSONResponse({}, headers=_NO_STORE)
-
-    async def handle_live(request: Request) -> Response:
-        answer: dict[str, Any] = {"status": "live"}
-        answer["uptime_s"] = round(monotonic() - started_s, 3)
-        answer["loop_lag_ms"] = round(watch.lag_s * 1000, 3)
-        return JSONResponse(answer, headers=_NO_STORE)
 
     async def handle_ready(request: Request) -> Response:
         verdict = await readiness.verdict()
@@ -187,7 +193,7 @@ def create_health(readiness: Readiness, watch: LoopWatch, options: HealthOptions
 
     return [
         Route("/health", handle_health),
-        Route("/health/live", handle_live),
+        create_live(watch),
         Route("/health/ready", handle_ready),
     ]
 
