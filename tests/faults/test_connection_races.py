@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import pytest
 
+from hub.delivery.model import Ack, Acked
 from hub.errors import REPLACED
+from tests.support.hub_process import running_hub
 from tests.support.push_phone import wire_phone
-from tests.support.push_world import ACK_WAIT_S, GRACE_S, Installed, PushWorld
+from tests.support.push_world import ACK_WAIT_S, GRACE_S, Installed, PushWorld, environment, settings_of
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -142,6 +146,35 @@ async def test_acks_out_of_order_and_above_the_head(world: PushWorld) -> None:
         await world.settles(app.user)
     assert [told.id for told in world.pushes(app)] == [later]
     assert all(not world.pushes(app, id) for id in ids)
+
+
+async def test_an_ack_from_a_stale_generation(world: PushWorld) -> None:
+    """The old hub passes a pong on after the phone is at another hub: a proof is a proof."""
+    app = await world.install()
+    settings = settings_of(environment(world.redis.url, world.providers))
+    async with running_hub(settings) as near, wire_phone(near, app, answers=False) as phone:
+        assert near.hub is not None
+        ledger = near.hub.node.engine.ledger
+        ack, held, let_go = ledger.ack, asyncio.Event(), asyncio.Event()
+
+        async def late_ack(acks: Sequence[Ack]) -> list[Acked]:
+            held.set()
+            await let_go.wait()
+            return await ack(acks)
+
+        ledger.ack = late_ack  # type: ignore[method-assign]
+        id = await world.notify(app.user)
+        await phone.sees(id)
+        await eventually(lambda: phone.pings > 0)
+        phone.pong()
+        await asyncio.wait_for(held.wait(), 5)
+        async with wire_phone(world.hubs[1].running, app, answers=False) as moved:
+            assert moved.given == {id: 1}
+            assert (await world.view(app))["owed"] == 1
+            let_go.set()
+            await world.becomes(app, owed=0, state="foreground")
+            await asyncio.sleep(ACK_WAIT_S + 0.2)
+            assert world.pushes(app) == []
 
 
 async def test_a_client_that_acks_inside_its_time_is_never_pushed_to(world: PushWorld) -> None:

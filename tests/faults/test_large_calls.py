@@ -29,7 +29,9 @@ async def inbox_lengths(world: PushWorld, users: Sequence[str]) -> dict[int, int
         for start in range(0, len(users), _A_PIPELINE):
             pipeline = client.pipeline(transaction=False)
             for user in users[start : start + _A_PIPELINE]:
-                pipeline.xlen(keys.log(keys.tag_of(inbox_owner(user)), inbox_channel(user)))
+                pipeline.execute_command(
+                    "XLEN", keys.log(keys.tag_of(inbox_owner(user)), inbox_channel(user))
+                )
             for length in await pipeline.execute():
                 lengths[length] = lengths.get(length, 0) + 1
     return lengths
@@ -106,7 +108,7 @@ async def test_a_redis_that_is_stopped_loses_no_job_and_queues_none_twice(tmp_pa
 
         async def through(id: str) -> bool:
             answer = await world.try_call("notify_status", id=id)
-            return answer.get("result", {}).get("state") == "done"
+            return bool(answer.get("result", {}).get("state") == "done")
 
         async with asyncio.TaskGroup() as backends:
             for number, id in enumerate(ids):

@@ -32,6 +32,7 @@ class WirePhone:
         self.others: list[Json] = []
         """Publications of the inbox that are no notifications: reads and withdrawals."""
         self.welcome: Json = {}
+        self.pings = 0
         self.close_code = 0
         self.ended = asyncio.Event()
         self._client = client
@@ -40,8 +41,7 @@ class WirePhone:
     @property
     def inbox(self) -> Json:
         """Its inbox as the connect reply has it."""
-        found: Json = self.welcome["subs"][self.channel]
-        return found
+        return dict(self.welcome["subs"][self.channel])
 
     @property
     def channel(self) -> str:
@@ -71,8 +71,7 @@ class WirePhone:
         """The answer of a method."""
         reply = await self.ask(rpc={"method": method, "data": data})
         assert "rpc" in reply, reply
-        result: Json = reply["rpc"]["data"]
-        return result
+        return dict(reply["rpc"]["data"])
 
     def send(self, **request: Any) -> None:
         """Send a command whose reply nobody waits for."""
@@ -117,6 +116,7 @@ class WirePhone:
     def _on_message(self, line: bytes) -> None:
         message = json.loads(line)
         if not message:
+            self.pings += 1
             if self.answers:
                 self.pong()
         elif "push" in message:

@@ -51,8 +51,15 @@ TENTH: Mapping[str, Any] = {
     "redis__connect_timeout_s": 0.6,
 }
 
+SCOPES = ("publish", "read", "control", "notify", "devices", "inbox", "trace")
+
 _START_TIMEOUT_S = 30.0
 _LOG_TAIL_BYTES = 3000
+
+
+def scoped_key(scope: str) -> str:
+    """The key that may do this and nothing else; no key for a scope that is none."""
+    return f"a-key-of-the-scope-{scope}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +97,9 @@ class Told:
     @property
     def place(self) -> str:
         """Where it stands on the screen: a later one of the same place replaces it."""
-        headers, body = self.push.headers, self.push.json
-        return headers.get("apns-collapse-id") or body["message"]["android"]["notification"]["tag"]
+        if self.push.provider == "apns":
+            return self.push.headers["apns-collapse-id"]
+        return str(self.push.json["message"]["android"]["notification"]["tag"])
 
 
 class WorkerSlot:
@@ -239,10 +247,11 @@ class PushWorld:
         result: Json = body["result"]
         return result
 
-    async def try_call(self, method: str, *, hub: int = 0, **fields: Any) -> Json:
+    async def try_call(self, method: str, *, hub: int = 0, key: str = API_KEY, **fields: Any) -> Json:
         """The answer to a call, whatever it is; a refusal to serve is an empty one."""
+        url = f"{self.hubs[hub].running.api_url}/{method}"
         try:
-            answer = await self._http.post(f"{self.hubs[hub].running.api_url}/{method}", json=fields)
+            answer = await self._http.post(url, json=fields, headers={"X-API-Key": key})
             return dict(answer.json())
         except (httpx.HTTPError, ValueError):
             return {}
@@ -250,9 +259,9 @@ class PushWorld:
     async def app(
         self, verb: str, path: str, user: str, *, hub: int = 0, body: Json | None = None
     ) -> httpx.Response:
-        """The answer to an app of ``user`` over HTTP."""
+        """The answer to an app of ``user`` (empty: of nobody) over HTTP."""
         url = f"{self.hubs[hub].running.url}/client/v1{path}"
-        headers = {"Authorization": f"Bearer {connection_token(user)}"}
+        headers = {"Authorization": f"Bearer {connection_token(user)}"} if user else {}
         return await self._http.request(verb, url, json=body, headers=headers)
 
     def installed(self, user: str, provider: str = "apns", number: int = 1) -> Installed:
@@ -359,10 +368,11 @@ def environment(
     redis_url: str, providers: StandingProviders, settings: Mapping[str, Any] = TENTH
 ) -> dict[str, str]:
     """What hubs and workers are started with."""
+    keys = [{"name": scope, "key": scoped_key(scope), "scopes": [scope]} for scope in SCOPES]
     apps = [app for app in providers.apps() if app["provider"] != "webpush"]
     values: dict[str, Any] = {
         "auth__secret": SECRET,
-        "api__keys": BASE["api.keys"],
+        "api__keys": [*BASE["api.keys"], *keys],
         "redis__url": redis_url,
         "push__apps": apps,
         "log__level": "info",
@@ -374,6 +384,21 @@ def environment(
     return clean | {
         f"HUB_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
         for name, value in values.items()
+    }
+
+
+def settings_of(env: Mapping[str, str]) -> Json:
+    """The same settings for a hub in the test's own process, which joins the others."""
+    return {
+        "channels.without_namespace": {},
+        "inbox.enabled": True,
+        **{
+            name.removeprefix("HUB_").lower().replace("__", "."): json.loads(text)
+            if text[0] in "[{"
+            else text
+            for name, text in env.items()
+            if name.startswith("HUB_")
+        },
     }
 
 
