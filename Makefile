@@ -48,8 +48,8 @@ COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --pyt
 
 lock: $(PY)
 	$(PIP) install --quiet uv==$(UV_VERSION)
-	$(COMPILE) --output-file requirements/run.lock pyproject.toml requirements/build.in
-	$(COMPILE) --output-file requirements/dev.lock --extra dev --constraint requirements/run.lock \
+	$(COMPILE) --output-file requirements/run.lock --extra tracing pyproject.toml requirements/build.in
+	$(COMPILE) --output-file requirements/dev.lock --extra tracing --extra dev --constraint requirements/run.lock \
 		pyproject.toml requirements/build.in
 
 clean:
