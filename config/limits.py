@@ -24,6 +24,8 @@ class LimitsSettings(Section):
     """Most publications that one recovery sends; above it, `recovered` is false."""
     history_max_limit: int = Field(default=300, ge=1)
     """Most publications in one answer to a client's history call."""
+    max_revocations: int = Field(default=100_000, ge=1)
+    """Most blocked users and revoked tokens at a time. Each process of the hub has all of them in memory."""
     handshake_timeout_s: float = Field(default=10, gt=0)
     """Seconds for the opening handshake, TLS included."""
     connect_timeout_s: float = Field(default=10, gt=0)

@@ -22,7 +22,10 @@ def build_engine(settings: Settings, loaded: LoadedSettings | None, node_id: Nod
         SettingsError: for an address of Redis that is none.
     """
     if settings.chosen_engine == "memory":
-        return memory_engine(delivery=from_settings.delivery_options(settings))
+        return memory_engine(
+            delivery=from_settings.delivery_options(settings),
+            max_revocations=settings.limits.max_revocations,
+        )
     return redis_engine(
         from_settings.redis_options(settings, loaded),
         node_id,

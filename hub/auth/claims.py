@@ -76,6 +76,8 @@ def parse_subscription(claims: Claims, options: VerifierOptions) -> Subscription
         info=_payload(claims, "info", "b64info"),
         data=_payload(claims, "data", "b64data"),
         override=_override(claims),
+        token_id=_text(claims, "jti"),
+        issued_at_s=_whole_seconds(claims, "iat"),
     )
 
 

@@ -60,6 +60,7 @@ class SubscriptionToken:
 
     The caller still compares ``user``, ``channel`` and a non-empty ``client`` with the
     connection it serves. ``expire_at_s`` is the subscription's own expiry, None for never.
+    ``token_id`` is ``jti``, empty when absent.
     """
 
     user: str
@@ -69,3 +70,5 @@ class SubscriptionToken:
     info: bytes | None
     data: bytes | None
     override: Override | None
+    token_id: str = ""
+    issued_at_s: int | None = None

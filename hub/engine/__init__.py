@@ -16,6 +16,7 @@ from hub.engine.jobs import Jobs
 from hub.engine.lanes import Lanes
 from hub.engine.ledger import Ledger
 from hub.engine.presence import Presence
+from hub.engine.revocations import Revocations
 
 
 class EngineHealth(Protocol):
@@ -84,6 +85,7 @@ class Engine:
     devices: Devices
     jobs: Jobs
     lanes: Lanes
+    revocations: Revocations
 
 
 __all__ = [
@@ -101,4 +103,5 @@ __all__ = [
     "Ledger",
     "Presence",
     "Request",
+    "Revocations",
 ]

@@ -19,6 +19,7 @@ from hub.engine.jobs import NewNotice
 from hub.engine.redis import RedisOptions, redis_engine
 from hub.engine.redis.keys import Keys
 from hub.engine.redis.schema import SCHEMA
+from hub.engine.revocations import Rule
 from hub.model import NO_HISTORY, NodeId, Publication
 from hub.publisher import NewPublication, Publisher, SyncPublisher
 from tests.support.hub_process import OPEN_CHANNEL, Running, running_hub
@@ -132,6 +133,7 @@ async def use_the_ledger(url: str) -> None:
         await engine.broker.publish("chat:a", Publication(b"{}"), NO_HISTORY, job=notice)
         await engine.lanes.open_breaker(lane, 10, "no answer")
         await engine.lanes.secret("receipts")
+        await engine.revocations.put(Rule("user", "bob"))
     finally:
         await engine.lifecycle.stop()
 

@@ -15,6 +15,7 @@ from hub.engine.memory.jobs import MemoryJobs
 from hub.engine.memory.lanes import MemoryLanes
 from hub.engine.memory.ledger import MemoryLedger
 from hub.engine.memory.presence import MemoryPresence
+from hub.engine.memory.revocations import MemoryRevocations
 from hub.engine.memory.wakes import Wakes
 
 
@@ -22,6 +23,7 @@ def memory_engine(
     clock_s: Callable[[], float] = time.monotonic,
     wall_s: Callable[[], float] = time.time,
     delivery: DeliveryOptions | None = None,
+    max_revocations: int = 100_000,
 ) -> Engine:
     """A new, empty world of its own.
 
@@ -47,6 +49,7 @@ def memory_engine(
         devices=MemoryDevices(inboxes),
         jobs=jobs,
         lanes=MemoryLanes(now_ms),
+        revocations=MemoryRevocations(now_ms, max_revocations),
     )
 
 

@@ -26,6 +26,7 @@ from hub.engine.redis.link import Link
 from hub.engine.redis.live_nodes import LiveNodes
 from hub.engine.redis.options import RedisOptions
 from hub.engine.redis.presence import RedisPresence
+from hub.engine.redis.revocations import RedisRevocations
 from hub.engine.redis.schema import Policy, SchemaMismatch
 from hub.model import NodeId
 
@@ -105,6 +106,7 @@ def redis_engine(
         devices=RedisDevices(commands, keys, nodes, delays, now_ms=now_ms),
         jobs=RedisJobs(commands, keys, now_ms=now_ms),
         lanes=RedisLanes(commands, keys, now_ms=now_ms),
+        revocations=RedisRevocations(commands, keys, options.max_revocations, now_ms=now_ms),
     )
 
 

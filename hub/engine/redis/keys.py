@@ -195,6 +195,26 @@ class Keys:
         """String: random bytes that all share. Never expires: what was signed with it must stay good."""
         return f"{self.prefix}{{{CONTROL_TAG}}}:secret:{name}"
 
+    # who is kept out
+
+    @property
+    def revocations(self) -> str:
+        """Hash ``<kind>:<subject>`` -> number, end, bound; ``epoch``, ``number``: who is kept out.
+
+        Never expires; a rule whose time is over goes with the next change.
+        """
+        return f"{self.prefix}{{{CONTROL_TAG}}}:revocations"
+
+    @property
+    def revocation_order(self) -> str:
+        """Sorted set ``<kind>:<subject>`` -> number of its last change. Never expires; as the hash."""
+        return f"{self.prefix}{{{CONTROL_TAG}}}:revocation-order"
+
+    @property
+    def revocation_ends(self) -> str:
+        """Sorted set ``<kind>:<subject>`` -> ms when it may be forgotten. Never expires; as the hash."""
+        return f"{self.prefix}{{{CONTROL_TAG}}}:revocation-ends"
+
     # nodes
 
     @property

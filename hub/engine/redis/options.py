@@ -41,6 +41,8 @@ class RedisOptions:
     """Per primary, of all commands that wait; more are refused at once."""
     subscribe_chunk_count: int = 500
     """Channels named in one command when a link is subscribed anew; the loop breathes in between."""
+    max_revocations: int = 100_000
+    """Blocked users and revoked tokens together; every node has a copy of them."""
     topology_interval_s: float = 10.0
     """How often Sentinel or the Cluster is asked where the primaries are although nothing failed."""
     replace_policy: bool = False
