@@ -101,7 +101,7 @@ async def _claim(
         [keys.schema, keys.nodes, keys.grace],
         [SCHEMA, keys.partitions, wanted.policy, text, lease, replace, "", length_ms],
     )
-    held = _agreement(fields)
+    held = agreement_of(fields)
     if held is None:
         raise EngineUnavailable("the schema in Redis cannot be read")
     if verdict != b"ok":
@@ -126,7 +126,7 @@ async def read_schema(commands: Commands, keys: Keys, partitions: int | None = N
         *("schema", "partitions", "policy", "options", "most_partitions"),
         repeatable=True,
     )
-    held = _agreement(fields)
+    held = agreement_of(fields)
     if held is None:
         return None
     differences = _differences_of_keys(SCHEMA, held.partitions if partitions is None else partitions, held)
@@ -138,12 +138,20 @@ async def read_schema(commands: Commands, keys: Keys, partitions: int | None = N
     return held
 
 
-def _agreement(fields: list[bytes | None]) -> Agreement | None:
+def agreement_of(fields: list[bytes | None]) -> Agreement | None:
+    """What the hash of the schema says, its fields in that order; None when it is not there."""
     schema, partitions, policy, options, most_partitions = fields
     if schema is None or partitions is None or policy is None or options is None:
         return None
     most = int(most_partitions) if most_partitions is not None else int(partitions)
     return Agreement(int(schema), int(partitions), policy.decode(), orjson.loads(options), most)
+
+
+def differences_between(partitions: int, namespaces: Policy, held: Agreement) -> list[str]:
+    """In which words a hub of this version with these settings would be refused; none when it would not."""
+    ours = policy_hash(policy_text(namespaces))
+    of_policy = [] if ours == held.policy else _differences_of_policy(namespaces, held.namespaces)
+    return [*_differences_of_keys(SCHEMA, partitions, held), *of_policy]
 
 
 def _differences_of_keys(schema: int, partitions: int, held: Agreement) -> list[str]:
