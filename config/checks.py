@@ -28,6 +28,7 @@ def find_contradictions(settings: Settings) -> Iterator[Finding]:
     yield from _api(settings)
     yield from _channels(settings)
     yield from check_push(settings)
+    yield from _limits(settings)
     if settings.ping.pong_timeout_s >= settings.ping.interval_s:
         yield Finding(
             ("ping", "pong_timeout_s"), "should be less than ping.interval_s", (("ping", "interval_s"),)
@@ -93,6 +94,16 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
         yield from unreadable(path, file)
     if internal.port and internal.port == http.port:
         yield Finding(("internal", "port"), "should differ from http.port", (("http", "port"),))
+
+
+def _limits(settings: Settings) -> Iterator[Finding]:
+    limits = settings.limits
+    if limits.commands_per_s and limits.commands_burst < limits.max_channels:
+        yield Finding(
+            ("limits", "commands_burst"),
+            "should not be less than limits.max_channels: a client that comes back subscribes to all at once",
+            (("limits", "max_channels"),),
+        )
 
 
 def _api(settings: Settings) -> Iterator[Finding]:

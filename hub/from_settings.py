@@ -37,8 +37,9 @@ from hub.engine.redis import RedisOptions
 from hub.engine.redis.address import parse_address
 from hub.node import HealingOptions
 from hub.ops.drain import DrainOptions
+from hub.pacing import Pace
 from hub.protocol import JSONCodec, ProtobufCodec
-from hub.transport import ServerOptions, TlsFiles, TransportOptions, TrustedProxies
+from hub.transport import AdmissionOptions, ServerOptions, TlsFiles, TransportOptions, TrustedProxies
 
 _SETTING_OF_OPTION = {
     "history_ttl_s": "history_ttl",
@@ -205,6 +206,10 @@ def connection_options(settings: Settings) -> ConnectionOptions:
         pong_timeout_s=settings.ping.pong_timeout_s,
         connection_expire_grace_s=settings.expiry.connection_grace_s,
         subscription_expire_grace_s=settings.expiry.subscription_grace_s,
+        max_connections_per_user=limits.connections_per_user,
+        commands=Pace(limits.commands_per_s, limits.commands_burst),
+        user_commands=Pace(limits.user_commands_per_s, limits.user_commands_burst),
+        write_timeout_s=limits.write_timeout_s,
         inbox=settings.inbox.enabled,
         background_counts=settings.delivery.background_counts,
     )
@@ -246,6 +251,12 @@ def _transport_options(settings: Settings) -> TransportOptions:
         max_message_bytes=limits.max_message_bytes,
         handshake_timeout_s=limits.handshake_timeout_s,
         close_timeout_s=limits.close_timeout_s,
+        admission=AdmissionOptions(
+            connects=Pace(limits.connects_per_s, limits.connects_burst),
+            connects_per_ip=Pace(limits.connects_per_ip_per_s, limits.connects_per_ip_burst),
+            max_connections_per_ip=limits.connections_per_ip,
+            max_connections=limits.max_connections,
+        ),
         compression=settings.websocket.compression,
     )
 

@@ -21,6 +21,7 @@ from hub.delivery.model import DeviceState
 from hub.errors import (
     BAD_REQUEST,
     CHANNEL_LIMIT,
+    CONNECTION_LIMIT,
     EXPIRED,
     INSUFFICIENT_STATE,
     METHOD_NOT_FOUND,
@@ -88,6 +89,7 @@ async def _connect(connection: Connection, command_id: int, request: m.ConnectRe
             raise HubError(EXPIRED)
         wanted = server_side_terms(services.node, credentials)
         if len(wanted) > options.max_channels:
+            services.metrics.limit_reached("channels")
             raise DisconnectError(CHANNEL_LIMIT)
         connection.bearer_token = ""
         connection.user = credentials.user
@@ -97,6 +99,8 @@ async def _connect(connection: Connection, command_id: int, request: m.ConnectRe
         connection.sdk_version = request.version
         connection.connected_at_ms = int(services.wall_s() * 1000)
         named = inbox.named_device(bytes(request.data)) if options.inbox else None
+        if named is None:
+            _check_count(connection)
         ready, told = await _join_all(connection, wanted, named, request.subs)
     except DisconnectError:
         raise
@@ -106,6 +110,8 @@ async def _connect(connection: Connection, command_id: int, request: m.ConnectRe
     if connection.session.state is State.CLOSED:
         # It left while this waited. Its farewell waits for this command, and takes it out of the channels.
         return
+    # A device has replaced its former connection by now, if that is on this node.
+    _check_count(connection)
     result = m.ConnectResult(client=connection.client, version=options.version)
     if remaining_s is not None:
         result.expires = True
@@ -121,6 +127,14 @@ async def _connect(connection: Connection, command_id: int, request: m.ConnectRe
     connection.lifetime.expire_at(credentials.expire_at_s)
     connection.send(Reply(id=command_id, connect=result))
     await _go_live(connection, ready, late)
+
+
+def _check_count(connection: Connection) -> None:
+    """Raises ``DisconnectError`` 3504 when the user has all the connections that one may have."""
+    services, most = connection.services, connection.services.options.max_connections_per_user
+    if most and connection.user and services.node.registry.count_of(connection.user) >= most:
+        services.metrics.limit_reached("connections_per_user")
+        raise DisconnectError(CONNECTION_LIMIT)
 
 
 async def _go_live(

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from hub.connection import commands, joining, server_side
+from hub.connection.client_id import new_client_id
 from hub.connection.device import WithDevice
 from hub.connection.lifetime import Lifetime
 from hub.connection.link import Link, Upgrade
 from hub.connection.membership import Membership
+from hub.connection.pacing import CommandPace
 from hub.connection.services import ConnectionServices
 from hub.delivery.inbox import owner_of
 from hub.errors import (
@@ -27,6 +28,7 @@ from hub.errors import (
     INAPPROPRIATE_PROTOCOL,
     INSUFFICIENT_STATE,
     INTERNAL,
+    LIMIT_EXCEEDED,
     SERVER_ERROR,
     SLOW,
     Disconnect,
@@ -37,7 +39,7 @@ from hub.errors import (
 )
 from hub.fanout import Outbox, ServerSubscription
 from hub.protocol import NATIVE_PING_FRAME
-from hub.protocol.codec import InvalidJSONPayload, MalformedFrame
+from hub.protocol.codec import InvalidJSONPayload, MalformedFrame, TooManyCommands
 from hub.protocol.messages import Command, Error, Reply
 from hub.session import Close, Ignore, Pong, Refuse, Serve, Session, State
 
@@ -69,6 +71,7 @@ class Connection(WithDevice):
         "lifetime",
         "native_ping",
         "outbox",
+        "pace",
         "sdk_name",
         "sdk_version",
         "services",
@@ -82,7 +85,7 @@ class Connection(WithDevice):
         self.session = Session(options.max_channels)
         self.encoding = services.encoding(upgrade.codec, upgrade.compressed)
         self.outbox = Outbox(self, services.turn, options.max_outbox_bytes)
-        self.client = _new_client_id()
+        self.client = new_client_id()
         self.client_ip = upgrade.client_ip
         self.bearer_token = upgrade.bearer_token
         self.native_ping = upgrade.native_ping
@@ -100,6 +103,7 @@ class Connection(WithDevice):
         self._reading_paused = False
         self._pinged_at_s = 0.0
         self.lifetime = Lifetime(self)
+        self.pace = CommandPace(services)
 
     # The link's view.
 
@@ -111,6 +115,8 @@ class Connection(WithDevice):
         try:
             found = self.encoding.codec.decode(payload, self.services.options.max_commands_per_frame)
         except MalformedFrame as exc:
+            if isinstance(exc, TooManyCommands):
+                self.services.metrics.limit_reached("commands_per_frame")
             log.debug("! %s malformed frame: %s", self.client, exc)
             self.disconnect(BAD_FRAME)
             return
@@ -118,9 +124,10 @@ class Connection(WithDevice):
             if command == _PONG:
                 # A pong must not wait behind a slow command: its deadline runs.
                 self._act(session.decide(command))
-            else:
+            elif self.pace.admits(self, command):
                 self._enqueue(command)
         if self._pending is not None and len(self._pending) > self.services.options.max_pending_commands:
+            self.services.metrics.limit_reached("pending_commands")
             self._reading_paused = True
             self._link.pause_reading()
 
@@ -133,12 +140,18 @@ class Connection(WithDevice):
     def on_writable(self, writable: bool) -> None:
         """The socket is full, or has room again."""
         self.outbox.on_writable(writable)
+        self.lifetime.on_writable(writable)
 
     def on_lost(self) -> None:
         """The transport is gone."""
         self._depart(CONNECTION_CLOSED)
 
     # The outbox's and the feed's view.
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the socket has not taken yet."""
+        return self._link.unsent_bytes
 
     def write(self, data: bytes) -> None:
         """Hand complete frames to the link."""
@@ -238,6 +251,8 @@ class Connection(WithDevice):
 
     def _act(self, decision: Refuse | Close | Pong | Ignore | Serve) -> None:
         if isinstance(decision, Refuse):
+            if decision.error is LIMIT_EXCEEDED:
+                self.services.metrics.limit_reached("channels")
             self.refuse(decision.id, decision.error)
         elif isinstance(decision, Close):
             self.disconnect(decision.disconnect)
@@ -279,6 +294,7 @@ class Connection(WithDevice):
         """The connect succeeded: count the client in and begin to ping it."""
         self.session.connected()
         self.services.node.registry.add(self)
+        self.pace.opened(self.services, self.user)
         self.services.metrics.connection_opened(self.sdk_name, self.encoding.codec.name)
         self.lifetime.opened()
 
@@ -376,11 +392,3 @@ class Connection(WithDevice):
 
 
 _PONG = Command()
-
-
-def _new_client_id() -> str:
-    """A random UUID in its usual form (RFC 9562, 5.4)."""
-    # The standard library's class, only to be turned into text, takes three times as long.
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

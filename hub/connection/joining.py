@@ -32,6 +32,7 @@ from hub.session import (
     Gap,
     Recovered,
     catch_up,
+    is_beyond,
     may_be_missing,
     recover,
     recover_cache,
@@ -120,7 +121,10 @@ async def _read(
         page = await broker.history(membership.channel, wanted_for_stream(cursor, limit), options.history)
         recovered = recover(cursor, page, limit, terms.max_recovered_bytes)
     if cursor is not None:
-        connection.services.metrics.recovery_finished(recovered.complete)
+        metrics = connection.services.metrics
+        metrics.recovery_finished(recovered.complete)
+        if not recovered.complete and is_beyond(cursor, recovered.position, limit):
+            metrics.limit_reached("recovery_publications")
     return recovered
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hub.connection.wheel import Timer
-from hub.errors import CONNECTION_EXPIRED, NO_PONG, STALE
+from hub.errors import CONNECTION_EXPIRED, NO_PONG, STALE, WRITE_ERROR
+from hub.session import State
 
 if TYPE_CHECKING:
     from hub.connection.connection import Connection
@@ -19,13 +20,22 @@ if TYPE_CHECKING:
 class Lifetime:
     """The deadlines of one connection, on the shared wheel. Sets none once it was stopped."""
 
-    __slots__ = ("_connection", "_expiry_timer", "_phase_timer", "expire_at_s")
+    __slots__ = (
+        "_connection",
+        "_expiry_timer",
+        "_phase_timer",
+        "_unsent_bytes",
+        "_write_timer",
+        "expire_at_s",
+    )
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
         self.expire_at_s: int | None = None
         """Unix time by which the connection should have been refreshed; None for never."""
         self._expiry_timer: Timer | None = None
+        self._write_timer: Timer | None = None
+        self._unsent_bytes = 0
         # One timer for the phase the connection is in: waiting for connect, then ping and pong.
         services = connection.services
         self._phase_timer: Timer | None = services.wheel.after(
@@ -60,14 +70,27 @@ class Lifetime:
             late_s = remaining_s + services.options.connection_expire_grace_s
             self._expiry_timer = services.wheel.after(late_s, self._on_expired)
 
+    def on_writable(self, writable: bool) -> None:
+        """The socket is full, or has room again: it may not take nothing at all for too long."""
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        if not writable and self._connection is not None:
+            self._wait_for_writing(self._connection)
+
+    def _wait_for_writing(self, connection: Connection) -> None:
+        services = connection.services
+        self._unsent_bytes = connection.unsent_bytes
+        self._write_timer = services.wheel.after(services.options.write_timeout_s, self._on_write_due)
+
     def stop(self) -> None:
         """The connection is over."""
         # They hold each other otherwise, and a connection that is gone would wait for the collector.
         self._connection = None
-        for timer in (self._phase_timer, self._expiry_timer):
+        for timer in (self._phase_timer, self._expiry_timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
-        self._phase_timer = self._expiry_timer = None
+        self._phase_timer = self._expiry_timer = self._write_timer = None
 
     def _next_phase(self, delay_s: float, callback: Callable[[], None]) -> None:
         if self._connection is None:
@@ -77,8 +100,22 @@ class Lifetime:
         self._phase_timer = self._connection.services.wheel.after(delay_s, callback)
 
     def _on_stale(self) -> None:
-        if self._connection is not None:
-            self._connection.disconnect(STALE)
+        connection = self._connection
+        if connection is not None:
+            if connection.session.state is State.NEW:
+                connection.services.metrics.limit_reached("connect_timeout")
+            connection.disconnect(STALE)
+
+    def _on_write_due(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        if connection.unsent_bytes < self._unsent_bytes:
+            # A slow network, and a client that does read.
+            self._wait_for_writing(connection)
+            return
+        connection.services.metrics.limit_reached("write_timeout")
+        connection.disconnect(WRITE_ERROR)
 
     def _on_expired(self) -> None:
         if self._connection is not None:

@@ -31,6 +31,11 @@ class Link(Protocol):
         """Whether the peer sent a close frame: it left on purpose."""
         ...
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What was written and the socket has not taken yet."""
+        ...
+
     def write(self, data: bytes) -> None:
         """Hand complete WebSocket frames to the socket. Never waits; see ``Connection.on_writable``."""
         ...

@@ -81,6 +81,7 @@ async def subscribe(connection: Connection, wanted: ServerSubscription) -> None:
         if wanted.channel in connection.session.subscriptions:
             return
         if connection.subscription_count >= connection.session.max_channels:
+            connection.services.metrics.limit_reached("channels")
             raise DisconnectError(CHANNEL_LIMIT)
         wish = Wish(cursor=wanted.recover_since)
         ready = await joining.join(connection, wanted.channel, terms, wish)

@@ -13,6 +13,7 @@ from hub.connection.wheel import Wheel
 from hub.fanout import Encoding, Turn
 from hub.metrics import Metrics
 from hub.node import Node
+from hub.pacing import Buckets, Pace
 from hub.protocol.codec import Codec
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ class ConnectionOptions:
     same. ``anonymous`` accepts clients without a user id. The limits name the harm they
     stop: ``max_commands_per_frame`` and ``max_pending_commands`` a client that asks faster
     than it is served, ``max_outbox_bytes`` one that does not read, ``max_channels`` one that
-    subscribes without end, ``connect_timeout_s`` one that never says who it is.
+    subscribes without end, ``connect_timeout_s`` one that never says who it is, ``write_timeout_s``
+    one whose socket takes nothing. ``commands`` paces each connection and ``user_commands``
+    each user over this node, who has at most ``max_connections_per_user`` (0: no limit) of them.
     """
 
     version: str
@@ -42,6 +45,10 @@ class ConnectionOptions:
     max_outbox_bytes: int = 1_048_576
     recovery_max_publications: int = 300
     history_max_limit: int = 300
+    max_connections_per_user: int = 0
+    commands: Pace = field(default_factory=Pace)
+    user_commands: Pace = field(default_factory=Pace)
+    write_timeout_s: float = 20.0
     connect_timeout_s: float = 10.0
     refused_linger_s: float = 5.0
     """How long a client whose connect was answered with an error may take to leave."""
@@ -74,6 +81,8 @@ class ConnectionServices:
     metrics: Metrics
     rpc_methods: Mapping[str, RpcMethod] = field(default_factory=dict)
     wall_s: Callable[[], float] = time.time
+    user_buckets: Buckets = field(default_factory=lambda: Buckets(Pace()))
+    """What users have left of their commands, whichever of their connections they come through."""
     _encodings: dict[tuple[str, bool], Encoding] = field(default_factory=dict)
 
     def encoding(self, codec: Codec, compressed: bool) -> Encoding:

@@ -143,6 +143,10 @@ class Registry:
         if not of_user:
             del self._by_user[connection.user]
 
+    def count_of(self, user: str) -> int:
+        """How many connections ``user`` has."""
+        return len(self._by_user.get(user, ()))
+
     def matching(self, user: str, client: str = "") -> list[LiveConnection]:
         """The connections of ``user``, or the one of them with this client id."""
         of_user = self._by_user.get(user, {})

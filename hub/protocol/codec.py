@@ -15,6 +15,10 @@ class MalformedFrame(Exception):
     """
 
 
+class TooManyCommands(MalformedFrame):
+    """The frame holds more commands than one may."""
+
+
 class InvalidJSONPayload(Exception):
     """A payload that is not JSON was to go to a JSON client; that client must end with 3506."""
 

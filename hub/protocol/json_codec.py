@@ -14,7 +14,7 @@ import msgspec
 import orjson
 from msgspec import Raw, Struct
 
-from hub.protocol.codec import InvalidJSONPayload, MalformedFrame
+from hub.protocol.codec import InvalidJSONPayload, MalformedFrame, TooManyCommands
 from hub.protocol.messages import NO_DATA, Command, Reply
 from hub.protocol.shapes import Kind, fields_of
 
@@ -47,7 +47,7 @@ class JSONCodec:
     def decode(self, frame: bytes, max_commands: int) -> list[Command]:
         lines = frame.removesuffix(b"\n").split(b"\n", max_commands)
         if len(lines) > max_commands:
-            raise MalformedFrame(f"more than {max_commands} commands in one frame")
+            raise TooManyCommands(f"more than {max_commands} commands in one frame")
         try:
             return [_command(line) for line in lines]
         except (ValueError, msgspec.MsgspecError, RecursionError):

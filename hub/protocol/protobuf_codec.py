@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from hub.protocol.codec import MalformedFrame
+from hub.protocol.codec import MalformedFrame, TooManyCommands
 from hub.protocol.messages import Command, Reply
 from hub.protocol.protobuf_reader import Reader, read_varint, reader_for
 from hub.protocol.protobuf_writer import varint, writer_for
@@ -61,7 +61,7 @@ def _messages(frame: bytes, read: Reader, max_count: int) -> list[Any]:
     try:
         while at < end:
             if len(messages) == max_count:
-                raise MalformedFrame(f"more than {max_count} messages in one frame")
+                raise TooManyCommands(f"more than {max_count} messages in one frame")
             length, at = read_varint(frame, at)
             start, at = at, at + length
             if at > end:

@@ -49,6 +49,12 @@ def may_be_missing(cursor: Position | None, top: Position, max_publications: int
     return 0 < top.offset - cursor.offset <= max_publications
 
 
+def is_beyond(cursor: Position, top: Position, max_publications: int) -> bool:
+    """Whether a client at ``cursor`` misses more of the stream than may be recovered at once."""
+    same_stream = not cursor.epoch or cursor.epoch == top.epoch
+    return same_stream and top.offset - cursor.offset > max_publications
+
+
 _WANTED_FOR_TOP = HistoryFilter(limit=0)
 
 WANTED_FOR_CACHE = HistoryFilter(limit=1, reverse=True)

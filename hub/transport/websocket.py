@@ -143,6 +143,11 @@ class WebSocketLink(asyncio.Protocol):
         """Whether the peer sent a close frame."""
         return self._wire.said_goodbye
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What the socket has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
     def write(self, data: bytes) -> None:
         """Send complete frames; dropped once the connection is closing."""
         if self._phase is _OPEN:
