@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
 from config import LoadedSettings, Settings
 from hub import from_settings
@@ -64,7 +66,7 @@ async def _serve(
 ) -> int:
     supervised = lifeline_fd is not None
     running = Hub(settings, loaded, shares_ports=supervised)
-    with Wishes(hurries=not supervised) as wishes:
+    with Wishes(None if supervised else partial(os._exit, 1)) as wishes:
         if lifeline_fd is not None:
             wishes.end_with(lifeline_fd)
         await running.start()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import ssl
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from structlog import contextvars
 
-from config import Settings
+from config import LoadedSettings, Settings
 from hub.cli import development
 from hub.cli.output import WRONG_USAGE, CommandFailed, JsonFlag, failures_reported, show
 from hub.cli.sources import ConfigFlag, DevFlag, ProfileFlag
@@ -31,6 +33,7 @@ def serve(
             help="Let a hub without protection listen where others can reach it.",
         ),
     ] = False,
+    child: Annotated[str | None, typer.Option("--child", hidden=True)] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Serve WebSocket, HTTP API and health until told to stop."""
@@ -43,17 +46,20 @@ def serve(
         if allow_insecure_public_bind:
             overrides["insecure.allow_public_bind"] = True
         # Only this command needs the whole hub, and the others should not wait for its import.
+        from hub.cli.processes import MEMORY_REFUSED, Role, run_processes
         from hub.cli.trial import servable_settings
 
-        loaded = servable_settings(config, dev=dev, profile=profile, overrides=overrides)
+        role = Role.of_text(child) if child is not None else None
+        if role is not None:
+            overrides |= role.overrides
+
+        def read() -> LoadedSettings:
+            return servable_settings(config, dev=dev, profile=profile, overrides=overrides)
+
+        loaded = read()
         settings = loaded.settings
-        if processes > 1:
-            raise CommandFailed(
-                "one command serves one process. On the memory engine more would each be a world of its own, "
-                "with subscribers and history that the others know nothing of; with the Redis engine, start "
-                "as many hubs as you like, each on its own port behind a load balancer",
-                exit_code=WRONG_USAGE,
-            )
+        if processes > 1 and settings.chosen_engine == "memory":
+            raise CommandFailed(MEMORY_REFUSED, exit_code=WRONG_USAGE)
 
         def announce(urls: list[str]) -> None:
             api_url = urls[-1] if settings.internal.port is not None else urls[0]
@@ -68,8 +74,15 @@ def serve(
         from hub.serving import run
 
         configure_logging(settings.log)
+        if role is not None:
+            contextvars.bind_contextvars(process=role.number)
         try:
-            code = run(settings, loaded=loaded, on_ready=announce)
+            if processes > 1:
+                flags = _flags_of(config, profile, host, dev=dev, public=allow_insecure_public_bind)
+                code = run_processes(processes, loaded, flags, on_ready=announce, reread=read)
+            else:
+                lifeline_fd = role.lifeline_fd if role is not None else None
+                code = run(settings, loaded=loaded, on_ready=announce, reread=read, lifeline_fd=lifeline_fd)
         except OSError as error:
             raise CommandFailed(f"the hub cannot start: {_reason(error, settings)}") from None
         except EngineUnavailable as error:
@@ -77,6 +90,16 @@ def serve(
         except SchemaMismatch as error:
             raise CommandFailed(str(error), exit_code=WRONG_USAGE) from None
     raise typer.Exit(code)
+
+
+def _flags_of(
+    config: Path | None, profile: str | None, host: str | None, *, dev: bool, public: bool
+) -> list[str]:
+    """The flags that children need as well; ports they are told by their role."""
+    flags = {"--config": config, "--profile": profile, "--host": host}
+    switches = {"--dev": dev, "--allow-insecure-public-bind": public}
+    given = [text for flag, value in flags.items() if value is not None for text in (flag, str(value))]
+    return [*given, *(flag for flag, on in switches.items() if on)]
 
 
 def _reason(error: OSError, settings: Settings) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import signal
+from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
@@ -22,11 +23,11 @@ class Wishes:
     """Takes SIGINT, SIGTERM and SIGHUP while it is entered.
 
     Args:
-        hurries: end this process, with exit code 1, at the second signal to end.
+        hurry: called at the second signal to end, after which there should be no third; None ignores it.
     """
 
-    def __init__(self, *, hurries: bool = True) -> None:
-        self._hurries = hurries
+    def __init__(self, hurry: Callable[[], None] | None) -> None:
+        self._hurry = hurry
         self._loop = asyncio.get_running_loop()
         self._told = asyncio.Event()
         self._lifeline_fd: int | None = None
@@ -68,11 +69,11 @@ class Wishes:
 
     def _end(self, number: signal.Signals) -> None:
         if self._ending:
-            if self._hurries:
+            if self._hurry is not None:
                 log.warning("! %s again: ending at once", number.name)
-                os._exit(1)
+                self._hurry()
             return
-        log.info("x %s: ending; once more ends at once", number.name)
+        log.info("x %s: ending%s", number.name, "; once more ends at once" if self._hurry else "")
         self.ended_by = number
         self._ending = True
         self._told.set()
