@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,27 +71,40 @@ def serve(
             show(text, value, as_json=as_json)
 
         from config.logging import configure_logging
-        from hub.engine.redis import SchemaMismatch
-        from hub.errors import EngineUnavailable
-        from hub.serving import run
 
         configure_logging(settings.log)
         if role is not None:
             contextvars.bind_contextvars(process=role.number)
-        try:
+        with _failures_of_start(settings):
             if processes > 1:
                 flags = _flags_of(config, profile, host, dev=dev, public=allow_insecure_public_bind)
                 code = run_processes(processes, loaded, flags, on_ready=announce, reread=read)
             else:
+                from hub.serving import run
+
                 lifeline_fd = role.lifeline_fd if role is not None else None
                 code = run(settings, loaded=loaded, on_ready=announce, reread=read, lifeline_fd=lifeline_fd)
-        except OSError as error:
-            raise CommandFailed(f"the hub cannot start: {_reason(error, settings)}") from None
-        except EngineUnavailable as error:
-            raise CommandFailed(f"the hub cannot start without Redis: {error.detail}") from None
-        except SchemaMismatch as error:
-            raise CommandFailed(str(error), exit_code=WRONG_USAGE) from None
     raise typer.Exit(code)
+
+
+@contextmanager
+def _failures_of_start(settings: Settings) -> Iterator[None]:
+    """Say in plain words why a hub did not come to serve.
+
+    Raises:
+        CommandFailed: in place of what the hub raises.
+    """
+    from hub.engine.redis import SchemaMismatch
+    from hub.errors import EngineUnavailable
+
+    try:
+        yield
+    except OSError as error:
+        raise CommandFailed(f"the hub cannot start: {_reason(error, settings)}") from None
+    except EngineUnavailable as error:
+        raise CommandFailed(f"the hub cannot start without Redis: {error.detail}") from None
+    except SchemaMismatch as error:
+        raise CommandFailed(str(error), exit_code=WRONG_USAGE) from None
 
 
 def _flags_of(
