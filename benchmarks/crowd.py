@@ -40,7 +40,7 @@ class Crowd:
         careful: bool = False,
         processes: int = 1,
         first: int = 0,
-        program: Sequence[str] = ("benchmarks.phones",),
+        program: Sequence[str] = ("benchmarks.light_phones",),
     ) -> None:
         _, client_cores = cores()
         needed = max(processes, -(-count // MOST_PER_PROCESS))

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.phones import SECRET, device_of, user_of
+from benchmarks.light_phones import SECRET, device_of, user_of
 from benchmarks.support import Answer, Order, obey, raise_file_limit, rss_bytes
 from config import read_settings
 from hub.app import Hub

@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 
-from benchmarks.phones import MARK, Crowd, Phone, Stage, client_frame
+from benchmarks.light_phones import MARK, Crowd, Phone, Stage, client_frame
 from benchmarks.redis.publisher import STAMP_DIGITS
 from benchmarks.support import Answer, Order, raise_file_limit, reply
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.phone_mix.tally import Tally
-from benchmarks.phones import client_frame, frames_in
+from benchmarks.light_phones import client_frame, frames_in
+from benchmarks.phones.tally import Tally
 
 _UPGRADE = (
     b"GET /connection/websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.phones import SECRET
+from benchmarks.light_phones import SECRET
 from benchmarks.redis.redis_process import redis_process
 from benchmarks.support import ROOT
 from hub.testing.simulators.faults import Fault
