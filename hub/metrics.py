@@ -30,6 +30,7 @@ Limit = Literal[
     "app_body_bytes",
     "app_call_rate",
     "receipt_rate_per_ip",
+    "revocations",
 ]
 """Every limit that can be reached, by the name it is counted under."""
 

@@ -13,12 +13,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from hub.connection import commands, joining, server_side
+from hub.connection import commands, joining, revoked, server_side
 from hub.connection.client_id import new_client_id
 from hub.connection.device import WithDevice
 from hub.connection.lifetime import Lifetime
 from hub.connection.link import Link, Upgrade
-from hub.connection.membership import Membership
+from hub.connection.membership import NO_TOKEN, Membership, TokenMark
 from hub.connection.pacing import CommandPace
 from hub.connection.services import ConnectionServices
 from hub.delivery.inbox import owner_of
@@ -76,6 +76,7 @@ class Connection(WithDevice):
         "sdk_version",
         "services",
         "session",
+        "token_mark",
         "user",
     )
 
@@ -91,6 +92,7 @@ class Connection(WithDevice):
         self.native_ping = upgrade.native_ping
         self.user = ""
         self.info: bytes | None = None
+        self.token_mark: TokenMark = NO_TOKEN
         self.granted: tuple[str, ...] = ()
         """Channels of the token it connected with; a refresh may not change them unseen."""
         self.connected_at_ms = 0
@@ -375,6 +377,11 @@ class Connection(WithDevice):
     def refresh_by_server(self, expired: bool, expire_at_s: int | None, info: bytes | None) -> None:
         """Move its expiry, or end it as expired."""
         server_side.refresh(self, expired, expire_at_s, info)
+
+    def look_again(self) -> None:
+        """Something was revoked that this connection, or a subscription of it, may rest on."""
+        if self.session.state is State.CONNECTED:
+            revoked.look_again(self)
 
     def describe(self) -> Mapping[str, Any]:
         """What operators may know of it."""

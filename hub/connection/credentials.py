@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from hub.auth import ConnectionToken, InvalidToken, SubscriptionGrant, SubscriptionToken, TokenVerifier
-from hub.connection.membership import Terms
+from hub.connection.membership import NO_TOKEN, Terms, TokenMark
 from hub.connection.services import ConnectionOptions
 from hub.errors import (
     BAD_FRAME,
@@ -38,6 +38,7 @@ class Credentials(Struct, frozen=True, gc=False):
     info: bytes | None = None
     granted: tuple[str, ...] = ()
     grants: Mapping[str, SubscriptionGrant] | None = None
+    token_mark: TokenMark = NO_TOKEN
 
 
 ANONYMOUS = Credentials(user="")
@@ -70,7 +71,8 @@ async def verify_connect(verifier: TokenVerifier, options: ConnectionOptions, to
 
 def _credentials(token: ConnectionToken) -> Credentials:
     granted = tuple(dict.fromkeys((*token.channels, *token.subs)))
-    return Credentials(token.user, token.expire_at_s, token.info, granted, token.subs or None)
+    mark = TokenMark(token.token_id, token.issued_at_s)
+    return Credentials(token.user, token.expire_at_s, token.info, granted, token.subs or None, mark)
 
 
 async def verify_refresh(verifier: TokenVerifier, user: str, token: str) -> Credentials:

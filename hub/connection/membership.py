@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from hub.channels import ChannelOptions
@@ -10,6 +12,16 @@ from hub.fanout import Reader, Subscriber
 from hub.model import Position
 
 _MAX_TTL_S = 2**32 - 1
+
+
+class TokenMark(NamedTuple):
+    """What a token can be revoked by: ``jti`` (empty for none) and ``iat`` in unix seconds."""
+
+    token_id: str = ""
+    issued_at_s: int | None = None
+
+
+NO_TOKEN = TokenMark()
 
 
 class Terms(Struct, frozen=True, gc=False):
@@ -24,6 +36,8 @@ class Terms(Struct, frozen=True, gc=False):
     max_recovered: int | None = None
     """Publications that one resume may bring; None for what the options of connections say."""
     max_recovered_bytes: int | None = None
+    token_mark: TokenMark | None = None
+    """Of the subscription token that it rests on; None where there was none."""
 
 
 class Wish(Struct, frozen=True, gc=False):
@@ -51,6 +65,7 @@ class Membership(Subscriber):
         "live",
         "recoverable",
         "server_side",
+        "token_mark",
     )
 
     def __init__(self, reader: Reader, channel: str, terms: Terms, wish: Wish) -> None:
@@ -72,6 +87,7 @@ class Membership(Subscriber):
         self.emits_join_leave = options.join_leave
         self.recoverable = recoverable
         self.expire_at_s = terms.expire_at_s
+        self.token_mark = terms.token_mark
         self.expiry_timer: Timer | None = None
         self.live = False
         """True once the client was told that it is in."""

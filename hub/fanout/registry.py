@@ -66,6 +66,10 @@ class LiveConnection(Protocol):
         """Move its expiry, or end it as expired."""
         ...
 
+    def look_again(self) -> None:
+        """Something was revoked that it may rest on: it ends if so. Returns at once."""
+        ...
+
     @property
     def device(self) -> str:
         """The device that it runs on; empty for one that named none."""

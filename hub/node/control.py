@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from fnmatch import fnmatchcase
 from typing import Any
@@ -107,6 +107,8 @@ def connections_request(user: str, client: str) -> Request:
 
 
 INFO_REQUEST: Request = {"do": "info"}
+REVOKED_REQUEST: Request = {"do": "revoked"}
+"""Tell that the revocations changed."""
 
 
 def error_of(answer: Answer) -> HubError:
@@ -123,11 +125,13 @@ class LocalControl:
         registry: Registry,
         listening: Listening,
         describe_node: Callable[[], Mapping[str, Any]],
+        on_revoked: Callable[[], Awaitable[None]],
     ) -> None:
         self._node = node
         self._registry = registry
         self._listening = listening
         self._describe_node = describe_node
+        self._on_revoked = on_revoked
 
     async def on_control(self, request: Request) -> Answer:
         """Do it; the answer is empty for what promises none."""
@@ -152,6 +156,8 @@ class LocalControl:
             case "connections":
                 found = self._registry.find(request["user"], request["client"])
                 return {"connections": {connection.client: connection.describe() for connection in found}}
+            case "revoked":
+                await self._on_revoked()
             case "info":
                 return dict(self._describe_node())
             case unknown:

@@ -46,6 +46,7 @@ from hub.node import control
 from hub.node.healing import HealingOptions
 from hub.node.listening import Listening
 from hub.node.proofs import Proofs
+from hub.node.revoking import Revoking
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +80,19 @@ class Node:
         self.registry = Registry()
         self.listening = Listening(engine.broker, metrics, self._policy_of, healing)
         self.proofs = Proofs(engine.ledger)
-        self._local = control.LocalControl(node_id, self.registry, self.listening, self._describe_self)
         self._started_at_s = time.monotonic()
         self._detached: set[asyncio.Task[None]] = set()
+        self.revoking = Revoking(
+            engine.revocations,
+            self.registry,
+            metrics,
+            lambda: self._ask_quietly(control.REVOKED_REQUEST),
+        )
+        self.revoked = self.revoking.copy
+        """Who is kept out although their token is good."""
+        self._local = control.LocalControl(
+            node_id, self.registry, self.listening, self._describe_self, self.revoking.refresh
+        )
 
     async def start(self) -> None:
         """Begin to receive from the engine.
@@ -93,6 +104,8 @@ class Node:
             self.engine.lifecycle.on_return(lambda: self.run_detached(self._tell_of_devices()))
             await self.engine.lifecycle.start()
             undo.push_async_callback(self.engine.lifecycle.stop)
+            await self.revoking.start()
+            undo.push_async_callback(self.revoking.stop)
             await self.engine.broker.start(self.listening)
             undo.push_async_callback(self.engine.broker.stop)
             await self.engine.control.start(self._local)
@@ -107,6 +120,7 @@ class Node:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self.revoking.stop()
         await self.proofs.stop(deadline_s)
         await self.listening.stop()
         await self.engine.control.stop()

@@ -37,7 +37,7 @@ class Somebody:
 async def test_a_replaced_connection_ends_on_the_node_that_has_it(expected_only: bool) -> None:
     """On no other node, and only that of the user; whether or not its connect was answered."""
     registry, somebody = Registry(), Somebody()
-    control = LocalControl("here", registry, cast(Listening, None), cast(Any, None))
+    control = LocalControl("here", registry, cast(Listening, None), cast(Any, None), cast(Any, None))
     connection = cast(LiveConnection, somebody)
     (registry.expect if expected_only else registry.add)(connection)
     await control.on_control(replace_request("there", "42", "c1"))
@@ -54,7 +54,7 @@ async def test_a_replaced_connection_ends_on_the_node_that_has_it(expected_only:
 async def test_the_connection_of_a_device_is_told_of_it() -> None:
     """That of this user and this device, and no other."""
     registry, somebody = Registry(), Somebody()
-    control = LocalControl("here", registry, cast(Listening, None), cast(Any, None))
+    control = LocalControl("here", registry, cast(Listening, None), cast(Any, None), cast(Any, None))
     registry.add(cast(LiveConnection, somebody))
     await control.on_control(device_request("42", "tablet", None))
     await control.on_control(device_request("43", "phone", None))
