@@ -78,12 +78,22 @@ async def interrupt(world: PushWorld, count: int) -> None:
     await asyncio.sleep(0.3)
     assert await inbox_lengths(world, users) == {1: count}
     await world.settles(*(app.user for app in apps))
-    assert {len(world.pushes(app)) for app in apps} == {1}
+    for app in apps:
+        # Twice at most, if it was in flight as the worker was killed; the second then replaces the first.
+        assert len(world.pushes(app)) <= 2
+        assert len({told.place for told in world.pushes(app)}) == 1
 
 
+async def test_20_000_recipients_in_one_call_interrupted_half_way(tmp_path: Path) -> None:
+    """Their worker is killed three times on the way."""
+    async with push_world(tmp_path) as world:
+        await interrupt(world, 20_000)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_100_000_recipients_in_one_call_interrupted_half_way(tmp_path: Path) -> None:
-    """Their worker is killed three times on the way."""
+    """As many as one call may name."""
     async with push_world(tmp_path) as world:
         await interrupt(world, 100_000)
 
