@@ -39,7 +39,7 @@ from hub.metrics import Metrics
 from hub.model import NodeId
 from hub.node import Node
 from hub.node.notifications import Notifications
-from hub.observing import Measuring
+from hub.observing import Measuring, Tracers, everybody, operators_only
 from hub.ops.drain import Drain
 from hub.ops.health import HealthOptions, LoopWatch, Readiness, create_health
 from hub.reloading import Change, Changeable, CurrentOrigins, Keys
@@ -74,11 +74,12 @@ class Hub:
         self._draining = False
         node_id = NodeId(secrets.token_hex(8))
         name = settings.node.name or f"{socket.gethostname()}_{os.getpid()}"
+        self._tracers = Tracers(settings, loaded, name)
         self.node = Node(
             node_id=node_id,
             name=name,
             version=hub.__version__,
-            engine=build_engine(settings, loaded, node_id, name),
+            engine=self._tracers.engine(build_engine(settings, loaded, node_id, name)),
             healing=from_settings.healing_options(settings),
             rules=from_settings.channel_rules(settings),
             metrics=metrics,
@@ -92,7 +93,10 @@ class Hub:
         """What clients can call. Without any, every call is answered that RPC is not available."""
         if settings.inbox.enabled:
             self.notifications = Notifications(
-                self.node.engine, lanes=from_settings.push_lanes(settings), live=self.node
+                self.node.engine,
+                lanes=from_settings.push_lanes(settings),
+                live=self.node,
+                traceparent=self._tracers.traceparent,
             )
             self.rpc_methods.update(create_rpc_methods(self.notifications))
         self._services = ConnectionServices(
@@ -127,6 +131,7 @@ class Hub:
             replace(from_push_settings.worker_options(self._settings), needs_lane=False),
             name=name,
             metrics=self._measuring.for_worker(plan.name for plan in plans),
+            tracer=self._tracers.for_worker,
         )
 
     def _build_servers(self, api_options: ApiOptions, metrics: Metrics) -> None:
@@ -136,14 +141,15 @@ class Hub:
         self._readiness = Readiness(self.node.engine.health.probe, hidden)
         self._api_keys = KeyRing(api_options.keys)
         self._origins = CurrentOrigins(self._settings.http.allowed_origins)
-        api = create_api(self.node, api_options, self.notifications, self._api_keys)
+        api = create_api(self.node, api_options, self.notifications, self._api_keys, metrics)
         public: list[BaseRoute] = [*create_health(self._readiness, self._loop_watch, hidden)]
         if self.notifications is not None:
-            public += create_client_api(self.notifications, self._keys.verifier, self._origins)
+            limits = from_settings.app_limits(self._settings, metrics)
+            public += create_client_api(self.notifications, self._keys.verifier, self._origins, limits)
         if internal is None:
-            public += [*self._measuring.routes(internal=False), *api]
+            public += [*self._measuring.routes(operators_only(self._settings, self._api_keys)), *api]
         self._public = HubServer(
-            Starlette(routes=public),
+            self._tracers.app(Starlette(routes=public)),
             replace(from_settings.public_server_options(self._settings), reuse_port=self._shares_ports),
             self._accept,
             metrics,
@@ -151,9 +157,9 @@ class Hub:
         self._internal: HubServer | None = None
         if internal is not None:
             health = create_health(self._readiness, self._loop_watch, shown)
-            routes = [*health, *self._measuring.routes(internal=True), *api]
+            routes = [*health, *self._measuring.routes(everybody), *api]
             internal = replace(internal, reuse_port=self._shares_ports)
-            self._internal = HubServer(Starlette(routes=routes), internal, None, metrics)
+            self._internal = HubServer(self._tracers.app(Starlette(routes=routes)), internal, None, metrics)
 
     @property
     def urls(self) -> list[str]:

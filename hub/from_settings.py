@@ -21,6 +21,7 @@ from config.auth import AuthKey
 from config.channels import ChannelSettings
 from config.problems import Path, key_text
 from hub.api import ApiKey, ApiOptions
+from hub.api.app_limits import AppLimits
 from hub.auth import (
     KeySet,
     VerificationKey,
@@ -35,6 +36,7 @@ from hub.connection import ConnectionOptions
 from hub.delivery.options import DeliveryOptions
 from hub.engine.redis import RedisOptions
 from hub.engine.redis.address import parse_address
+from hub.metrics import Metrics
 from hub.node import HealingOptions
 from hub.ops.drain import DrainOptions
 from hub.pacing import Pace
@@ -237,6 +239,16 @@ def api_options(settings: Settings) -> ApiOptions:
         insecure=settings.insecure.api,
         key_in_query=settings.api.key_in_query,
         max_body_bytes=settings.api.max_body_bytes,
+    )
+
+
+def app_limits(settings: Settings, metrics: Metrics) -> AppLimits:
+    """How often apps may call over HTTP."""
+    limits = settings.limits
+    return AppLimits(
+        Pace(limits.app_calls_per_s, limits.app_calls_burst),
+        Pace(limits.receipts_per_ip_per_s, limits.receipts_per_ip_burst),
+        metrics,
     )
 
 

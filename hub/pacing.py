@@ -5,11 +5,16 @@ Time comes as an argument. Knows nobody who is paced, and nothing of what happen
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_KEYS = 50_000
 """So many buckets are kept apart at most; of more, those that were asked for longest ago go."""
+
+_IPV6_NETWORK_BITS = 64
+"""A subscriber gets at least that much of IPv6, and may use a fresh address of it every time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +98,15 @@ class Buckets:
     def take(self, key: str, now_s: float) -> bool:
         """Take a token of ``key``; True as well where the pace is no limit."""
         return not self._pace.is_limited or self.of(key, now_s).take(now_s)
+
+
+@lru_cache(4_096)
+def network_of(address: str) -> str:
+    """What counts as one: an IPv4 address, the /64 of an IPv6 address; other texts stand for themselves."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    return str(ipaddress.IPv6Network((int(parsed), _IPV6_NETWORK_BITS), strict=False))

@@ -35,6 +35,7 @@ from hub.errors import (
     EngineUnavailable,
     HubError,
 )
+from hub.metrics import Metrics, NopMetrics
 from hub.node.notifications import Notifications
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ def create_api(
     options: ApiOptions,
     notifications: Notifications | None = None,
     keys: KeyRing | None = None,
+    metrics: Metrics | None = None,
 ) -> list[Route]:
     """The routes of the server API, to be mounted at the root of a public or an internal application.
 
@@ -87,7 +89,11 @@ def create_api(
 
     return [
         Route("/api/openapi.json", handle_openapi),
-        Route("/api/{method:path}", ApiEndpoint(node, options, METHODS, notifications, keys), name="api"),
+        Route(
+            "/api/{method:path}",
+            ApiEndpoint(node, options, METHODS, notifications, keys, metrics),
+            name="api",
+        ),
     ]
 
 
@@ -133,11 +139,13 @@ class ApiEndpoint:
         methods: Mapping[str, Method[Any]],
         notifications: Notifications | None = None,
         keys: KeyRing | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._node = node
         self._notifications = notifications
         self._options = options
         self._methods = methods
+        self._metrics = metrics or NopMetrics()
         self._keys = keys if keys is not None else KeyRing(options.keys)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -197,32 +205,31 @@ class ApiEndpoint:
     async def _body(self, receive: Receive, content_length: int) -> bytes:
         max_bytes = self._options.max_body_bytes
         if content_length > max_bytes:
-            raise _too_large(max_bytes)
+            raise self._too_large(max_bytes)
         try:
             async with timeout(self._options.body_timeout_s):
-                return await _whole_body(receive, max_bytes)
+                return await self._whole_body(receive, max_bytes)
         except TimeoutError:
             raise _Refused(408, HubError(BAD_REQUEST, "the body did not arrive in time")) from None
 
+    async def _whole_body(self, receive: Receive, max_bytes: int) -> bytes:
+        chunks: list[bytes] = []
+        size_bytes = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _CallerLeft
+            chunk: bytes = message.get("body", b"")
+            size_bytes += len(chunk)
+            if size_bytes > max_bytes:
+                raise self._too_large(max_bytes)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-async def _whole_body(receive: Receive, max_bytes: int) -> bytes:
-    chunks: list[bytes] = []
-    size_bytes = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _CallerLeft
-        chunk: bytes = message.get("body", b"")
-        size_bytes += len(chunk)
-        if size_bytes > max_bytes:
-            raise _too_large(max_bytes)
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _too_large(max_bytes: int) -> _Refused:
-    return _Refused(413, HubError(DATA_TOO_LARGE, f"a request body has at most {max_bytes} bytes"))
+    def _too_large(self, max_bytes: int) -> _Refused:
+        self._metrics.limit_reached("api_body_bytes")
+        return _Refused(413, HubError(DATA_TOO_LARGE, f"a request body has at most {max_bytes} bytes"))
 
 
 def _asked(scope: Scope) -> _Asked:

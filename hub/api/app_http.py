@@ -23,12 +23,12 @@ from starlette.routing import Mount, Route
 from hub.api import inboxes
 from hub.api import notification_requests as q
 from hub.api import notification_results as r
+from hub.api.app_limits import AppLimits
 from hub.api.app_rpc import decode_fields
 from hub.api.results import Empty
 from hub.auth import ConnectionToken, InvalidToken
 from hub.errors import (
     BAD_REQUEST,
-    DATA_TOO_LARGE,
     INTERNAL,
     PERMISSION_DENIED,
     UNAUTHORIZED,
@@ -39,7 +39,6 @@ from hub.node.notifications import Notifications
 
 log = logging.getLogger(__name__)
 
-MAX_BODY_BYTES = 64 * 1024
 BODY_TIMEOUT_S = 15.0
 _F = TypeVar("_F", bound=Struct)
 _encode = Encoder().encode
@@ -65,9 +64,14 @@ class OriginRule(Protocol):
 Handle = Callable[[Request], Awaitable[Struct]]
 
 
-def create_client_api(notifications: Notifications, verifier: Verifier, origins: OriginRule) -> list[Mount]:
+def create_client_api(
+    notifications: Notifications,
+    verifier: Verifier,
+    origins: OriginRule,
+    limits: AppLimits | None = None,
+) -> list[Mount]:
     """The routes, to be mounted at the root of the public application."""
-    handlers = _Handlers(notifications, verifier)
+    handlers = _Handlers(notifications, verifier, limits or AppLimits())
     routes = [
         _route("/devices", "GET", handlers.list_devices),
         _route("/devices/{id}", "PUT", handlers.register),
@@ -116,13 +120,14 @@ def _route(path: str, method: str, handle: Handle) -> Route:
 
 
 class _Handlers:
-    def __init__(self, notifications: Notifications, verifier: Verifier) -> None:
+    def __init__(self, notifications: Notifications, verifier: Verifier, limits: AppLimits) -> None:
         self._notifications = notifications
         self._verifier = verifier
+        self._limits = limits
 
     async def register(self, request: Request) -> Struct:
         user = await self._user(request)
-        fields = await _fields(request, _REGISTER)
+        fields = await self._fields(request, _REGISTER)
         fields.id = request.path_params["id"]
         return await inboxes.register_device(self._notifications, user, "", fields)
 
@@ -135,7 +140,7 @@ class _Handlers:
 
     async def set_state(self, request: Request) -> Struct:
         user = await self._user(request)
-        fields = await _fields(request, _STATE)
+        fields = await self._fields(request, _STATE)
         await self._notifications.set_device_state(user, request.path_params["id"], fields.state)
         return Empty()
 
@@ -149,20 +154,22 @@ class _Handlers:
 
     async def read(self, request: Request) -> Struct:
         user = await self._user(request)
-        return await inboxes.read_inbox(self._notifications, user, await _fields(request, _POSITION))
+        return await inboxes.read_inbox(self._notifications, user, await self._fields(request, _POSITION))
 
     async def ack(self, request: Request) -> Struct:
         user = await self._user(request)
-        return await inboxes.ack_inbox(self._notifications, user, "", await _fields(request, _ACK))
+        return await inboxes.ack_inbox(self._notifications, user, "", await self._fields(request, _ACK))
 
     async def opened(self, request: Request) -> Struct:
         user = await self._user(request)
-        fields = await _fields(request, _OPENED)
+        fields = await self._fields(request, _OPENED)
         await self._notifications.opened(user, fields.device or "", fields.id)
         return Empty()
 
     async def receipt(self, request: Request) -> Struct:
-        fields = await _fields(request, _RECEIPT)
+        if request.client is not None:
+            self._limits.check_receipt(request.client.host)
+        fields = await self._fields(request, _RECEIPT)
         await self._notifications.receipt(fields.receipt, fields.event)
         return Empty()
 
@@ -177,7 +184,19 @@ class _Handlers:
             raise HubError(UNAUTHORIZED, "the token is not valid") from None
         if not verified.user:
             raise HubError(PERMISSION_DENIED, "the anonymous user has no inbox and no devices")
+        self._limits.check_call(verified.user)
         return verified.user
+
+    async def _fields(self, request: Request, decoder: Decoder[_F]) -> _F:
+        body = bytearray()
+        try:
+            async with timeout(BODY_TIMEOUT_S):
+                async for chunk in request.stream():
+                    body += chunk
+                    self._limits.check_body(len(body))
+        except TimeoutError:
+            raise HubError(BAD_REQUEST, "the body did not arrive in time") from None
+        return decode_fields(decoder, bytes(body))
 
 
 _REGISTER = Decoder(q.DeviceFields)
@@ -186,19 +205,6 @@ _POSITION = Decoder(q.PositionFields)
 _ACK = Decoder(q.AckFields)
 _OPENED = Decoder(q.OpenedFields)
 _RECEIPT = Decoder(q.ReceiptFields)
-
-
-async def _fields(request: Request, decoder: Decoder[_F]) -> _F:
-    body = bytearray()
-    try:
-        async with timeout(BODY_TIMEOUT_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise HubError(DATA_TOO_LARGE, f"a request body has at most {MAX_BODY_BYTES} bytes")
-    except TimeoutError:
-        raise HubError(BAD_REQUEST, "the body did not arrive in time") from None
-    return decode_fields(decoder, bytes(body))
 
 
 def _answer(status: int, answer: Any, headers: dict[str, str] | None = None) -> Response:

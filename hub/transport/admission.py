@@ -6,23 +6,18 @@ Addresses are those that trusted proxies vouch for. Knows no socket and no user.
 
 from __future__ import annotations
 
-import ipaddress
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from hub.connection.link import Refused
 from hub.metrics import Limit, Metrics
-from hub.pacing import Bucket, Buckets, Pace
+from hub.pacing import Bucket, Buckets, Pace, network_of
 from hub.transport.peer import UNIX
 
 RETRY_AFTER_MIN_S = 1
 RETRY_AFTER_MAX_S = 10
 """A phone that is sent away may come again within this: not all of them in the same second."""
-
-_IPV6_NETWORK_BITS = 64
-"""A subscriber gets at least that much of IPv6, and may use a fresh address of it every time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ class Admission:
         options, now_s = self._options, self._now_s()
         if not options.connects_per_ip.is_limited and not options.max_connections_per_ip:
             key = ""
-        elif (key := key_of(address)) != UNIX:
+        elif (key := network_of(address)) != UNIX:
             if options.max_connections_per_ip and self._here.get(key, 0) >= options.max_connections_per_ip:
                 raise self._refused("connections_per_ip", 429)
             if not self._by_address.take(key, now_s):
@@ -104,12 +99,3 @@ class Admission:
         self._metrics.limit_reached(limit)
         reason = "too many connections, come again later"
         return Refused(status, reason, random.randint(RETRY_AFTER_MIN_S, RETRY_AFTER_MAX_S))
-
-
-@lru_cache(4_096)
-def key_of(address: str) -> str:
-    """What is counted as one: an IPv4 address, the /64 of an IPv6 address."""
-    if ":" not in address:
-        return address
-    packed = int(ipaddress.IPv6Address(address)) >> (128 - _IPV6_NETWORK_BITS)
-    return str(ipaddress.IPv6Address(packed << (128 - _IPV6_NETWORK_BITS))) + f"/{_IPV6_NETWORK_BITS}"

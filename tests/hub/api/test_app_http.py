@@ -11,7 +11,8 @@ import jwt
 import pytest
 from starlette.applications import Starlette
 
-from hub.api.app_http import MAX_BODY_BYTES, create_client_api
+from hub.api.app_http import create_client_api
+from hub.api.app_limits import MAX_BODY_BYTES
 from hub.auth import KeySet, TokenVerifier, VerifierOptions, key_from_secret
 from hub.delivery.notification import Notification
 from hub.delivery.receipts import RECEIPT_SECRET, Receipt, sign_receipt
