@@ -14,6 +14,29 @@ from hub.errors import FORCE_DISCONNECT, Disconnect
 from hub.model import ClientInfo, HistoryFilter, HistoryPage, Position, PresenceStats, PublishResult
 
 
+class Revoking(Protocol):
+    """Keeps somebody out; who it concerns is disconnected on every node. Times are unix milliseconds.
+
+    Each method may raise ``EngineUnavailable``, and 106 when too much is revoked already.
+    """
+
+    async def block(self, user: str, until_ms: int | None) -> None:
+        """Keep ``user`` out until a time, or for good; a former block is replaced."""
+        ...
+
+    async def unblock(self, user: str) -> None:
+        """Let ``user`` in again."""
+        ...
+
+    async def revoke_token(self, token_id: str, until_ms: int) -> None:
+        """Have no token with this ``jti`` count until then."""
+        ...
+
+    async def revoke_issued_before(self, user: str, before_ms: int, until_ms: int) -> None:
+        """Have no token of ``user`` count until then that was issued earlier."""
+        ...
+
+
 class HubNode(Protocol):
     """The node as the server API sees it.
 
@@ -22,6 +45,11 @@ class HubNode(Protocol):
     permissions of clients do not apply, the reserved namespace still does (1014).
     A user, client or session that nobody has is not an error.
     """
+
+    @property
+    def revoking(self) -> Revoking:
+        """Who is kept out."""
+        ...
 
     async def publish(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.api import notification_requests as q
 from hub.api import notification_results as r
-from hub.api import notifying, requests, results
+from hub.api import notifying, requests, results, revoking
 from hub.api.batching import BATCH, handle_batch
 from hub.api.call import Method
 from hub.api.control import (
@@ -173,6 +173,23 @@ METHODS: Mapping[str, Method[Any]] = MappingProxyType(
         ),
         "dead_letters_drop": Method(
             "admin", q.DeadLettersActRequest, r.CountResult, notifying.handle_dead_letters_drop, _LANE
+        ),
+        "user_block": Method(
+            "admin",
+            requests.UserBlockRequest,
+            results.Empty,
+            revoking.handle_user_block,
+            _USER | {"until": 1_900_000_000_000},
+        ),
+        "user_unblock": Method(
+            "admin", requests.UserUnblockRequest, results.Empty, revoking.handle_user_unblock, _USER
+        ),
+        "token_revoke": Method(
+            "admin",
+            requests.TokenRevokeRequest,
+            results.Empty,
+            revoking.handle_token_revoke,
+            _USER | {"issued_before": 1_795_000_000_000},
         ),
         "user_forget": Method(
             "admin", q.UserForgetRequest, results.Empty, notifying.handle_user_forget, _USER

@@ -11,6 +11,11 @@ Payload = Raw | UnsetType
 
 Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[int, Meta(ge=0, le=2**53, description="Unix time in seconds")]
+Milliseconds = Annotated[
+    int, Meta(ge=100_000_000_000, le=2**53, description="Unix time in milliseconds; in seconds it is refused")
+]
+Subject = Annotated[str, Meta(min_length=1, max_length=512)]
+"""Names whom a rule is about; nobody is no one."""
 Key = Annotated[str, Meta(max_length=512)]
 """Kept by the engine beside the channel, so it must not grow without bound."""
 CloseCode = Annotated[int, Meta(ge=0, le=4999)]

@@ -12,7 +12,16 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Raw
 
 from hub.api.notification_requests import NotifyRequest
-from hub.api.request_base import CloseCode, Key, Natural, Payload, Request, Seconds
+from hub.api.request_base import (
+    CloseCode,
+    Key,
+    Milliseconds,
+    Natural,
+    Payload,
+    Request,
+    Seconds,
+    Subject,
+)
 
 
 class StreamPosition(Request):
@@ -176,6 +185,31 @@ class ConnectionsRequest(Request):
 
 class InfoRequest(Request):
     """The living nodes."""
+
+
+class UserBlockRequest(Request):
+    """Keep a user out until a time, or for good: connections end with 4501, nothing is pushed meanwhile."""
+
+    user: Subject
+    until: Milliseconds | None = None
+
+
+class UserUnblockRequest(Request):
+    """Let a blocked user in again. One who is not blocked is no error."""
+
+    user: Subject
+
+
+class TokenRevokeRequest(Request):
+    """Have a token not count any more, by its `jti`, or those of `user` that were issued earlier.
+
+    `until` is when the last of them has ended by itself; left out, they are remembered for 400 days.
+    """
+
+    jti: Subject | None = None
+    user: Subject | None = None
+    issued_before: Milliseconds | None = None
+    until: Milliseconds | None = None
 
 
 class RpcRequest(Request):

@@ -40,6 +40,23 @@ class RecordingNode:
         self.failures: dict[str, Exception] = {}
 
     @property
+    def revoking(self) -> RecordingNode:
+        """Revocations are recorded like everything else."""
+        return self
+
+    async def block(self, user: str, until_ms: int | None) -> None:
+        self._record("block", user=user, until_ms=until_ms)
+
+    async def unblock(self, user: str) -> None:
+        self._record("unblock", user=user)
+
+    async def revoke_token(self, token_id: str, until_ms: int) -> None:
+        self._record("revoke_token", token_id=token_id, until_ms=until_ms)
+
+    async def revoke_issued_before(self, user: str, before_ms: int, until_ms: int) -> None:
+        self._record("revoke_issued_before", user=user, before_ms=before_ms, until_ms=until_ms)
+
+    @property
     def published(self) -> list[tuple[str, bytes]]:
         """Channel and payload of each publication, in order."""
         return [(asked["channel"], asked["data"]) for name, asked in self.calls if name == "publish"]
