@@ -11,6 +11,7 @@ import typer
 from hub.cli.configuration import config_app
 from hub.cli.dead_letters import dead_letters_app
 from hub.cli.devices import devices_app
+from hub.cli.doctor import doctor
 from hub.cli.notify import notify, trace
 from hub.cli.publish import publish
 from hub.cli.serve import serve
@@ -38,6 +39,7 @@ app.add_typer(devices_app, name="devices")
 app.add_typer(dead_letters_app, name="dead-letters")
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(config_app, name="config")
+app.command()(doctor)
 app.command()(version)
 
 
