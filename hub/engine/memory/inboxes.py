@@ -87,9 +87,13 @@ class Inboxes:
             if keep:
                 self._users[owner] = _User(state, 0)
         if keep:
-            self._users[owner].until_ms = at.now_ms + ROW_LIFE_MS
-            self._broker.inbox_stream(inbox_channel(user), keep_unused=True)
+            self.keep(state, at)
         return state
+
+    def keep(self, state: UserState, at: Moment) -> None:
+        """Let the rows of a user who is kept, and the inbox's position, live on from now."""
+        self._users[inbox_owner(state.user)].until_ms = at.now_ms + ROW_LIFE_MS
+        self._broker.inbox_stream(inbox_channel(state.user), keep_unused=True)
 
     def _follow_stream(self, state: UserState) -> None:
         stream = self._broker.inbox_stream(inbox_channel(state.user), keep_unused=False)

@@ -102,7 +102,9 @@ class MemoryLedger:
     def _open_of_device(self, user: str, device: str, at: Moment) -> UserState:
         """The user, who lives on only when the event is of one of their devices."""
         state = self._inboxes.open(user, at, keep=False)
-        return self._inboxes.open(user, at, keep=True) if device in state.devices else state
+        if device in state.devices:
+            self._inboxes.keep(state, at)
+        return state
 
     async def read(self, user: str, epoch: str, offset: int) -> ReadResult:
         at, effects = self._inboxes.moment(), Effects()
