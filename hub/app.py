@@ -145,7 +145,9 @@ class Hub:
         public: list[BaseRoute] = [*create_health(self._readiness, self._loop_watch, hidden)]
         if self.notifications is not None:
             limits = from_settings.app_limits(self._settings, metrics)
-            public += create_client_api(self.notifications, self._keys.verifier, self._origins, limits)
+            public += create_client_api(
+                self.notifications, self._keys.verifier, self._origins, limits, revoked=self.node.revoked
+            )
         if internal is None:
             public += [*self._measuring.routes(operators_only(self._settings, self._api_keys)), *api]
         self._public = HubServer(

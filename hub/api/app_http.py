@@ -32,6 +32,9 @@ from hub.errors import (
     INTERNAL,
     PERMISSION_DENIED,
     UNAUTHORIZED,
+    USER_BLOCKED,
+    USER_BLOCKED_ERROR,
+    Disconnect,
     EngineUnavailable,
     HubError,
 )
@@ -61,6 +64,19 @@ class OriginRule(Protocol):
         ...
 
 
+class Revoked(Protocol):
+    """Who is kept out although their token is good."""
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether that has not been known for long."""
+        ...
+
+    def refusal(self, user: str, token_id: str, issued_at_s: int | None) -> Disconnect | None:
+        """As ``hub.engine.revoked.RevokedCopy``."""
+        ...
+
+
 Handle = Callable[[Request], Awaitable[Struct]]
 
 
@@ -69,9 +85,11 @@ def create_client_api(
     verifier: Verifier,
     origins: OriginRule,
     limits: AppLimits | None = None,
+    *,
+    revoked: Revoked,
 ) -> list[Mount]:
     """The routes, to be mounted at the root of the public application."""
-    handlers = _Handlers(notifications, verifier, limits or AppLimits())
+    handlers = _Handlers(notifications, verifier, limits or AppLimits(), revoked)
     routes = [
         _route("/devices", "GET", handlers.list_devices),
         _route("/devices/{id}", "PUT", handlers.register),
@@ -120,10 +138,13 @@ def _route(path: str, method: str, handle: Handle) -> Route:
 
 
 class _Handlers:
-    def __init__(self, notifications: Notifications, verifier: Verifier, limits: AppLimits) -> None:
+    def __init__(
+        self, notifications: Notifications, verifier: Verifier, limits: AppLimits, revoked: Revoked
+    ) -> None:
         self._notifications = notifications
         self._verifier = verifier
         self._limits = limits
+        self._revoked = revoked
 
     async def register(self, request: Request) -> Struct:
         user = await self._user(request)
@@ -184,8 +205,20 @@ class _Handlers:
             raise HubError(UNAUTHORIZED, "the token is not valid") from None
         if not verified.user:
             raise HubError(PERMISSION_DENIED, "the anonymous user has no inbox and no devices")
+        self._check_revoked(verified)
         self._limits.check_call(verified.user)
         return verified.user
+
+    def _check_revoked(self, token: ConnectionToken) -> None:
+        if self._revoked.is_stale:
+            raise EngineUnavailable("revocations could not be read lately")
+        match self._revoked.refusal(token.user, token.token_id, token.issued_at_s):
+            case None:
+                return
+            case why if why is USER_BLOCKED:
+                raise HubError(USER_BLOCKED_ERROR)
+            case _:
+                raise HubError(UNAUTHORIZED, "the token was revoked")
 
     async def _fields(self, request: Request, decoder: Decoder[_F]) -> _F:
         body = bytearray()

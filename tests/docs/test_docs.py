@@ -15,7 +15,7 @@ from starlette.routing import Route
 import hub.errors
 from config import SettingsError, read_settings
 from config.layers import NOT_SETTINGS, all_variables
-from hub.api.app_http import OriginRule, Verifier, create_client_api
+from hub.api.app_http import OriginRule, Revoked, Verifier, create_client_api
 from hub.api.app_rpc import create_rpc_methods
 from hub.api.notification_requests import NotifyRequest, Overrides, Shown
 from hub.api.registry import METHODS
@@ -217,7 +217,9 @@ def test_every_call_of_apps_is_described() -> None:
     """Over the socket by name, over HTTP by method and path, and nothing that is not there."""
     rows = APPS.table("Methods")
     assert {row[0].strip("`") for row in rows if row[0]} == RPC_METHODS
-    (mount,) = create_client_api(cast(Notifications, None), cast(Verifier, None), cast(OriginRule, None))
+    (mount,) = create_client_api(
+        cast(Notifications, None), cast(Verifier, None), cast(OriginRule, None), revoked=cast(Revoked, None)
+    )
     routes = {
         f"{method} {mount.path}{route.path}"
         for route in mount.routes

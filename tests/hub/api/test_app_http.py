@@ -18,6 +18,8 @@ from hub.delivery.notification import Notification
 from hub.delivery.receipts import RECEIPT_SECRET, Receipt, sign_receipt
 from hub.engine import Engine
 from hub.engine.notifying import notify
+from hub.engine.revocations import Rule
+from hub.engine.revoked import RevokedCopy
 from hub.node.notifications import Notifications
 from hub.transport.origins import OriginPolicy
 from tests.support.http_server import serving
@@ -40,10 +42,18 @@ def now_ms() -> int:
 
 
 @pytest.fixture
-async def app(notifications: Notifications) -> AsyncIterator[httpx.AsyncClient]:
+async def revoked(engine: Engine) -> RevokedCopy:
+    """Who is kept out, as far as was told by ``refresh``."""
+    copy = RevokedCopy(engine.revocations)
+    await copy.refresh()
+    return copy
+
+
+@pytest.fixture
+async def app(notifications: Notifications, revoked: RevokedCopy) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a token."""
     verifier = TokenVerifier(VerifierOptions(), KeySet([key_from_secret(SECRET)]))
-    routes = create_client_api(notifications, verifier, OriginPolicy([ORIGIN]))
+    routes = create_client_api(notifications, verifier, OriginPolicy([ORIGIN]), revoked=revoked)
     async with serving(Starlette(routes=routes)) as url:
         async with httpx.AsyncClient(base_url=f"{url}/client/v1", trust_env=False) as client:
             yield client
@@ -57,6 +67,49 @@ def signed(claims: dict[str, Any]) -> str:
 def of(user: str) -> dict[str, str]:
     """The header of a user's app."""
     return {"Authorization": f"Bearer {signed({'sub': user, 'exp': int(time.time()) + 60})}"}
+
+
+async def test_a_blocked_user_is_refused_until_they_are_let_in(
+    app: httpx.AsyncClient, engine: Engine, revoked: RevokedCopy
+) -> None:
+    """Whatever the token; others are served."""
+    await engine.revocations.put(Rule("user", "7"))
+    await revoked.refresh()
+    assert code_of(await app.get("/devices", headers=of("7"))) == (403, 1010, False)
+    answer = await app.put(f"/devices/{DEVICE}", json=RECORD, headers=of("7"))
+    assert code_of(answer) == (403, 1010, False)
+    assert (await app.get("/devices", headers=of("8"))).status_code == 200
+    await engine.revocations.lift("user", "7")
+    await revoked.refresh()
+    assert (await app.get("/devices", headers=of("7"))).json() == {"devices": []}
+
+
+async def test_a_revoked_token_is_good_for_nothing(
+    app: httpx.AsyncClient, engine: Engine, revoked: RevokedCopy
+) -> None:
+    """Also one that was verified and remembered before; the user's newer token is good."""
+    now_s = int(time.time())
+
+    def bearer(**claims: Any) -> dict[str, str]:
+        return {"Authorization": f"Bearer {signed({'sub': '7', 'exp': now_s + 60, **claims})}"}
+
+    old, new, named = bearer(iat=now_s - 10), bearer(iat=now_s), bearer(iat=now_s, jti="j")
+    for headers in (old, new, named):
+        assert (await app.get("/devices", headers=headers)).status_code == 200
+    await engine.revocations.put(Rule("token", "j", (now_s + 60) * 1000))
+    await engine.revocations.put(Rule("issued", "7", (now_s + 60) * 1000, before_ms=now_s * 1000))
+    await revoked.refresh()
+    for headers in (old, named, of("7")):
+        assert code_of(await app.get("/devices", headers=headers)) == (401, 101, False)
+    assert (await app.get("/devices", headers=new)).status_code == 200
+
+
+async def test_nobody_is_served_who_may_be_blocked(
+    app: httpx.AsyncClient, revoked: RevokedCopy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where revocations could not be read for long, a caller comes again later."""
+    monkeypatch.setattr("hub.engine.revoked.STALE_AFTER_S", -1.0)
+    assert code_of(await app.get("/devices", headers=of("7"))) == (503, 100, True)
 
 
 async def tell(engine: Engine, user: str, notification_id: str) -> None:
