@@ -143,6 +143,8 @@ class UserScripts:
         live = self._nodes.fresh
         if live is None:
             live = await self._nodes.read()
+        if live:
+            live = f"{self._nodes.age_ms}{live}"
         commands = self.commands
         shared = (self.now(), self.keys.start(tag), commands.publish_verb, new_birth(), live)
         return await commands.run(tag, self._scripts[name], (key,), (*shared, *args), repeatable=repeatable)

@@ -6,6 +6,7 @@ Reads leases and changes none, so that whoever is no node can use it too.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -23,6 +24,11 @@ class NodesAlive(Protocol):
     @property
     def fresh(self) -> str | None:
         """What :meth:`read` would give, where it need not be read."""
+        ...
+
+    @property
+    def age_ms(self) -> int:
+        """How old that is: a node that is younger cannot be in it."""
         ...
 
     async def read(self) -> str:
@@ -46,6 +52,11 @@ class LiveNodes:
         """What was read less than a second ago."""
         age_s = asyncio.get_running_loop().time() - self._asked_at_s
         return self._text if age_s <= LIVE_NODES_MAX_AGE_S else None
+
+    @property
+    def age_ms(self) -> int:
+        """Since it was asked for."""
+        return math.ceil((asyncio.get_running_loop().time() - self._asked_at_s) * 1000)
 
     async def read(self) -> str:
         """Read it, unless it is fresh.

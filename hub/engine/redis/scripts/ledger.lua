@@ -4,7 +4,7 @@
 -- Every script of the ledger gets
 --   KEYS  1 row of the user (the scripts of lanes: the lane)
 --   ARGV  1 now in ms or empty, 2 what all keys of the partition begin with, 3 PUBLISH or SPUBLISH,
---         4 birth for a stream that begins now, 5 live nodes "\n<id>\n<id>\n", empty: all live,
+--         4 birth for a stream that begins now, 5 live nodes "<age in ms>\n<id>\n<id>\n", empty: all live,
 --         6 whose inbox
 -- and names the other keys of the partition here, since which devices there are only the row knows.
 -- Nodes' leases are never read: they are in another slot of a Cluster.
@@ -294,13 +294,15 @@ local function is_claimed(row)
   return row[CLAIM] and tonumber(row[CLAIM_UNTIL]) > now
 end
 
-local function lives(node)
-  return live_nodes == '' or string.find(live_nodes, '\n' .. (node or '') .. '\n', 1, true) ~= nil
+-- A node that was heard of after the living were read is not dead for not being among them: it is new.
+local function is_node_alive(row)
+  return live_nodes == '' or string.find(live_nodes, '\n' .. (row[NODE] or '') .. '\n', 1, true) ~= nil
+    or tonumber(row[LAST_SEEN] or '0') > now - (tonumber(string.match(live_nodes, '^%d+')) or 0)
 end
 
 -- Connected on a living node, in front or not.
 local function is_connected(row)
-  return row[ONLINE] == '1' and lives(row[NODE])
+  return row[ONLINE] == '1' and is_node_alive(row)
 end
 
 -- Whether its user would see what comes by the socket.

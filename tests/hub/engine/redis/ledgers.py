@@ -61,6 +61,7 @@ class ChosenNodes:
 
     def __init__(self) -> None:
         self.alive: set[str] = set()
+        self.age_ms = 0
 
     @property
     def fresh(self) -> str | None:

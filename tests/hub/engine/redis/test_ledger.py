@@ -160,6 +160,26 @@ class TestNodes:
 class TestTraces:
     """What became of a notification, and no more of it than is useful."""
 
+    async def test_a_node_that_is_younger_than_what_is_known_of_nodes_lives(self, parts: LedgerParts) -> None:
+        """A hub that was started just now is not among the living yet, and its phones are in front."""
+        await parts.register()
+        parts.nodes.alive, parts.nodes.age_ms = {"other"}, 900
+        await parts.hello()
+        parts.clock.advance(0.5)
+        await parts.notify()
+        assert await parts.due() == []
+        parts.clock.advance(parts.options.ack_wait_s)
+        assert len(await parts.due()) == 1
+
+    async def test_a_node_that_should_have_been_seen_is_dead(self, parts: LedgerParts) -> None:
+        """Its phone was heard of before the living were read."""
+        await parts.register()
+        parts.nodes.alive, parts.nodes.age_ms = {"other"}, 400
+        await parts.hello()
+        parts.clock.advance(0.5)
+        await parts.notify()
+        assert len(await parts.due()) == 1
+
     async def test_only_the_newest_marks_are_kept(self, parts: LedgerParts) -> None:
         """A user with very many devices and retries does not fill Redis."""
         await parts.notify()

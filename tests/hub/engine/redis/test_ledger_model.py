@@ -42,6 +42,11 @@ class KnownNodes:
         """What lives now."""
         return text_of(self._nodes.live)
 
+    @property
+    def age_ms(self) -> int:
+        """Read just now."""
+        return 0
+
     async def read(self) -> str:
         """The same."""
         return text_of(self._nodes.live)
