@@ -27,6 +27,7 @@ PLATFORM_VARIABLES: Mapping[str, Path] = {
     "PORT": ("http", "port"),
     "REDIS_URL": ("redis", "url"),
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("tracing", "endpoint"),
+    "OTEL_SERVICE_NAME": ("tracing", "service_name"),
 }
 """What platforms set for every process they run."""
 

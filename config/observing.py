@@ -25,4 +25,4 @@ class TracingSettings(Section):
     """Base address of a collector, such as `http://localhost:4318`. `OTEL_EXPORTER_OTLP_ENDPOINT` stands in \
 for it. Empty: nothing is traced. Headers, sampling and the rest are set by the variables of OpenTelemetry."""
     service_name: str = Field(default="realtime-push-hub", min_length=1)
-    """What traces call this service. `OTEL_SERVICE_NAME` goes before it."""
+    """What traces call this service. `OTEL_SERVICE_NAME` stands in for it."""

@@ -30,7 +30,7 @@ Every setting has a default. What is set elsewhere wins, the later the stronger:
 
 1. the defaults below;
 2. a profile (`hub serve --profile NAME`, or `--dev`);
-3. `PORT`, `REDIS_URL` and `OTEL_EXPORTER_OTLP_ENDPOINT`, which platforms set for every process;
+3. `PORT`, `REDIS_URL` and OpenTelemetry's endpoint and service name, which platforms set for every process;
 4. a TOML file: `--config FILE`, or `HUB_CONFIG`;
 5. the environment: `HUB_` and the key in capitals, with `__` for each dot;
 6. flags of the command line.

@@ -13,7 +13,7 @@ from config import LoadedSettings, Settings
 from hub import from_push_settings, from_settings
 from hub.engine import Engine
 from hub.engines import open_engine
-from hub.observing import MeasuredWorker, Measuring
+from hub.observing import MeasuredWorker, Measuring, Tracers
 from hub.serving import tune_collector
 from workers.worker import Worker
 
@@ -47,21 +47,26 @@ async def _work(
     settings: Settings, lanes: Sequence[str], loaded: LoadedSettings | None, on_ready: OnReady | None
 ) -> int:
     async with open_engine(settings, loaded) as engine:
-        return await _work_over(engine, settings, lanes, on_ready)
+        return await _work_over(engine, settings, lanes, loaded, on_ready)
 
 
 async def _work_over(
-    engine: Engine, settings: Settings, lanes: Sequence[str], on_ready: OnReady | None
+    engine: Engine,
+    settings: Settings,
+    lanes: Sequence[str],
+    loaded: LoadedSettings | None,
+    on_ready: OnReady | None,
 ) -> int:
     name = settings.node.name or f"{socket.gethostname()}_{os.getpid()}"
     plans = from_push_settings.lane_plans(settings, lanes)
-    measuring = Measuring(settings)
+    measuring, tracers = Measuring(settings), Tracers(settings, loaded, name)
     worker = Worker(
         engine,
         plans,
         from_push_settings.worker_options(settings),
         name=name,
         metrics=measuring.for_worker(plan.name for plan in plans),
+        tracer=tracers.for_worker,
     )
     told = asyncio.Event()
     again = asyncio.Event()
@@ -95,4 +100,5 @@ async def _work_over(
     finally:
         await worker.abort()
         await page.stop()
+        await tracers.stop()
     return 1 if again.is_set() else 0

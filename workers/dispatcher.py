@@ -21,6 +21,7 @@ from workers.retry import Random
 from workers.senders.port import BadCredentials, Sender, TokenShelf
 from workers.serving import Serving, ServingOptions
 from workers.shelf import LaneShelf
+from workers.tracing import WorkerTracer
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Dispatcher:
         worker: str,
         metrics: WorkerMetrics,
         random: Random,
+        tracer: WorkerTracer,
     ) -> None:
         self._engine = engine
         self._plans = plans
@@ -72,6 +74,7 @@ class Dispatcher:
         self._worker = worker
         self._metrics = metrics
         self._random = random
+        self._tracer = tracer
         self._lanes: dict[str, Lane] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._begun: set[str] = set()
@@ -188,6 +191,7 @@ class Dispatcher:
             self._worker,
             metrics,
             self._random,
+            self._tracer,
         )
         rhythm = LoopOptions(plan.concurrency, options.survey_s, options.gather_s)
         return Lane(name, self._engine.ledger, gate, serving, rhythm, self._worker, metrics, self._random)

@@ -18,6 +18,7 @@ from hub.engine.notifying import notify_users
 from hub.errors import EngineUnavailable, HubError
 from workers.metrics import WorkerMetrics
 from workers.retry import Random
+from workers.tracing import WorkerTracer
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +38,20 @@ class JobExpander:
     """Takes one step after another until it is stopped."""
 
     def __init__(
-        self, ledger: Ledger, jobs: Jobs, options: ExpanderOptions, metrics: WorkerMetrics, random: Random
+        self,
+        ledger: Ledger,
+        jobs: Jobs,
+        options: ExpanderOptions,
+        metrics: WorkerMetrics,
+        random: Random,
+        tracer: WorkerTracer,
     ) -> None:
         self._ledger = ledger
         self._jobs = jobs
         self._options = options
         self._metrics = metrics
         self._random = random
+        self._tracer = tracer
         self._woken = asyncio.Event()
         self._stopped = asyncio.Event()
 
@@ -92,7 +100,8 @@ class JobExpander:
             # A job that nobody can read would stand before all others for ever.
             log.error("! jobs: %s cannot be read; its users are not notified", step.id)
             return len(step.users)
-        return await notify_users(self._ledger, notification, step.users)
+        with self._tracer.span("job step", parent=notification.traceparent, users=len(step.users)):
+            return await notify_users(self._ledger, notification, step.users)
 
     async def _rest(self, until: asyncio.Event, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -63,6 +63,8 @@ class Push:
     priority: Priority = "high"
     expires_at_s: int = 0
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    traceparent: str = ""
+    """W3C Trace Context of the call that it came of; empty for none. Never sent."""
 
 
 class Verdict(Enum):

@@ -21,6 +21,7 @@ from workers.push import Outcome, Push, Verdict
 from workers.retry import Random
 from workers.senders.port import Sender
 from workers.settling import ENDS_ROW, Moment, settle
+from workers.tracing import WorkerTracer
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Serving:
         worker: str,
         metrics: WorkerMetrics,
         random: Random,
+        tracer: WorkerTracer,
     ) -> None:
         self._lane = lane
         self._sender = sender
@@ -65,6 +67,7 @@ class Serving:
         self._worker = worker
         self._metrics = metrics
         self._random = random
+        self._tracer = tracer
 
     async def serve(self, row: Claimed, claimed_at_s: float) -> None:
         """Settle what can be settled of ``row``, claimed at this time of the loop's clock.
@@ -95,10 +98,22 @@ class Serving:
         return ends_at_s - now_s < self._options.min_claim_left_s or (tried and self._gate.is_open)
 
     async def _attempt(self, push: Push) -> Outcome:
+        with self._tracer.span(
+            "push attempt", parent=push.traceparent, lane=self._lane, kind=push.kind, push_id=push.push_id
+        ) as span:
+            outcome = await self._send(push)
+            span.note(outcome=outcome.verdict.name.lower())
+            if outcome.verdict is not Verdict.ACCEPTED:
+                span.fail(outcome.reason)
+        return outcome
+
+    async def _send(self, push: Push) -> Outcome:
         started_s = time.perf_counter()
         try:
-            async with asyncio.timeout(self._options.request_deadline_s):
-                outcome = await self._sender.send(push)
+            with self._tracer.span(f"send by {push.target.provider}", outward=True) as span:
+                async with asyncio.timeout(self._options.request_deadline_s):
+                    outcome = await self._sender.send(push)
+                span.note(status=outcome.status)
         except TimeoutError:
             outcome = Outcome(Verdict.LATER, "timeout", unknown=True)
         except Exception as error:

@@ -19,6 +19,7 @@ from workers.dispatcher import Dispatcher, DispatcherOptions, LanePlan
 from workers.jobs import ExpanderOptions, JobExpander
 from workers.metrics import NopWorkerMetrics, WorkerMetrics
 from workers.retry import Random
+from workers.tracing import NopWorkerTracer, WorkerTracer
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +62,14 @@ class Worker:
         name: str,
         metrics: WorkerMetrics | None = None,
         random: Random = dice.random,
+        tracer: WorkerTracer | None = None,
     ) -> None:
         metrics = metrics or NopWorkerMetrics()
+        tracer = tracer or NopWorkerTracer()
         self._engine = engine
         self._options = options
-        self._dispatcher = Dispatcher(engine, lanes, options.dispatcher, name, metrics, random)
-        self._expander = JobExpander(engine.ledger, engine.jobs, options.expander, metrics, random)
+        self._dispatcher = Dispatcher(engine, lanes, options.dispatcher, name, metrics, random, tracer)
+        self._expander = JobExpander(engine.ledger, engine.jobs, options.expander, metrics, random, tracer)
         self._expanding: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None

@@ -52,6 +52,8 @@ class Notification:
     priority: Priority = "high"
     fallback: Fallback = "push"
     full_trace: bool = True
+    traceparent: str = ""
+    """W3C Trace Context of whoever asked for it, for the spans of the workers; changes nothing else."""
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -93,7 +95,7 @@ class Notification:
             HubError: 1006 when that would be larger than 16 KiB.
         """
         data = self.publication_data()
-        details = _dumps({"priority": self.priority, "overrides": dict(self.overrides)})
+        details = _dumps({"priority": self.priority, "overrides": dict(self.overrides)} | self._traced())
         if len(data) > MAX_ENTRY_BYTES or len(details) > MAX_ENTRY_BYTES:
             raise HubError(DATA_TOO_LARGE, f"an inbox entry has at most {MAX_ENTRY_BYTES} bytes")
         terms = EntryTerms(
@@ -116,6 +118,9 @@ class Notification:
         told["expires_at"] = self.expires_at_ms
         return orjson.dumps(told)
 
+    def _traced(self) -> dict[str, str]:
+        return {"traceparent": self.traceparent} if self.traceparent else {}
+
     def packed(self) -> bytes:
         """For a job, to be read by :func:`unpack`."""
         return orjson.dumps(
@@ -130,6 +135,7 @@ class Notification:
                 "fallback": self.fallback,
                 "full_trace": self.full_trace,
             }
+            | self._traced()
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import orjson
@@ -90,7 +90,8 @@ class LiveDevices(Protocol):
 class Notifications:
     """What can be asked about notifications. ``lanes`` are those that devices may register for.
 
-    ``live`` reaches the connections of devices; without it there are none.
+    ``live`` reaches the connections of devices; without it there are none. ``traceparent`` tells of the
+    span that a call is part of, empty for none.
     """
 
     def __init__(
@@ -100,11 +101,13 @@ class Notifications:
         lanes: Collection[str],
         live: LiveDevices | None = None,
         wall_s: Callable[[], float] = time.time,
+        traceparent: Callable[[], str] = str,
     ) -> None:
         self._engine = engine
         self._live = live
         self._lanes = frozenset(lanes)
         self._wall_s = wall_s
+        self._traceparent = traceparent
         self._receipt_secret = b""
 
     @property
@@ -116,6 +119,8 @@ class Notifications:
 
     async def notify(self, notification: Notification, users: Sequence[str]) -> NotifyAnswer:
         """As :func:`hub.engine.notifying.notify`."""
+        if traceparent := self._traceparent():
+            notification = replace(notification, traceparent=traceparent)
         return await notify_all(self._engine.ledger, self._engine.jobs, notification, users)
 
     async def plan(self, users: Sequence[str]) -> list[PlannedDevice]:

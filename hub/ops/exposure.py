@@ -1,4 +1,4 @@
-"""Who may see what only operators should: all on the internal port, else this machine, else an admin key.
+"""Who may see what only operators should, on a port that others reach: this machine, and admin keys.
 
 Knows no key: it is given something to ask. To everybody else such a page does not exist, so that nobody
 learns from a refusal what is there.
@@ -20,21 +20,18 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 class OperatorsOnly:
     """Decides by the connection and the key.
 
-    ``internal`` says that the port itself is for operators. ``loopback`` lets in whoever is on this
+    ``loopback`` lets in whoever is on this
     machine and calls it by a name of this machine: a web page whose own name was made to point here
     does not. ``is_admin`` knows the keys, as bytes, that may do everything.
     """
 
-    def __init__(
-        self, *, is_admin: Callable[[bytes], bool], loopback: bool = False, internal: bool = False
-    ) -> None:
+    def __init__(self, *, is_admin: Callable[[bytes], bool], loopback: bool) -> None:
         self._is_admin = is_admin
         self._loopback = loopback
-        self._internal = internal
 
     def __call__(self, request: Request) -> bool:
         """Whether to answer ``request``."""
-        if self._internal or (self._loopback and _is_local(request)):
+        if self._loopback and _is_local(request):
             return True
         presented = _key_of(request)
         return bool(presented) and self._is_admin(presented)

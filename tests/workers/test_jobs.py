@@ -18,6 +18,7 @@ from hub.errors import EngineUnavailable
 from tests.support.waiting import eventually, eventually_true
 from workers.jobs import ExpanderOptions, JobExpander
 from workers.metrics import NopWorkerMetrics
+from workers.tracing import NopWorkerTracer
 
 USERS = [f"user{n}" for n in range(1200)]
 
@@ -55,7 +56,7 @@ class Tripping:
 async def expanding(engine: Engine, metrics: NopWorkerMetrics, claim_s: float = 3.0) -> AsyncIterator[None]:
     """An expander at work."""
     options = ExpanderOptions(claim_s=claim_s, survey_s=0.2)
-    expander = JobExpander(engine.ledger, engine.jobs, options, metrics, lambda: 0.0)
+    expander = JobExpander(engine.ledger, engine.jobs, options, metrics, lambda: 0.0, NopWorkerTracer())
     task = asyncio.create_task(expander.run())
     if isinstance(engine.ledger, Tripping):
         expander.wake()
