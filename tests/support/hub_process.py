@@ -46,6 +46,15 @@ BASE: dict[str, Any] = {
 }
 
 
+def settings_env(**more: Any) -> dict[str, str]:
+    """:data:`BASE` as the environment of a hub. ``more`` are further settings, ``__`` for dots."""
+    settings = {key.replace(".", "__"): value for key, value in BASE.items()} | more
+    return {
+        f"HUB_{key.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in settings.items()
+    }
+
+
 @dataclass(frozen=True)
 class Running:
     """A hub that answers. ``hub`` is None for one in a process of its own, ``process`` for all others."""
@@ -110,7 +119,8 @@ async def hub_process(
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=log,
-        env={**clean, **(env or {})},
+        # No balancer is to notice anything, unless the test says so.
+        env={**clean, "HUB_SHUTDOWN__READY_WAIT_S": "0", **(env or {})},
         cwd=Path(__file__).parents[2],
     )
     try:
