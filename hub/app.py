@@ -11,7 +11,8 @@ import logging
 import os
 import secrets
 import socket
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
@@ -33,6 +34,7 @@ from hub.connection import (
     Upgrade,
     Wheel,
 )
+from hub.consoles import build_console
 from hub.engines import build_engine
 from hub.fanout import Turn
 from hub.metrics import Metrics
@@ -136,20 +138,24 @@ class Hub:
 
     def _build_servers(self, api_options: ApiOptions, metrics: Metrics) -> None:
         internal = from_settings.internal_server_options(self._settings)
-        # Why a hub is not ready is for operators: on the public port it is a yes or a no.
-        shown, hidden = HealthOptions(details=True), HealthOptions(details=False)
-        self._readiness = Readiness(self.node.engine.health.probe, hidden)
+        self._readiness = Readiness(self.node.engine.health.probe, HealthOptions())
         self._api_keys = KeyRing(api_options.keys)
         self._origins = CurrentOrigins(self._settings.http.allowed_origins)
         api = create_api(self.node, api_options, self.notifications, self._api_keys, metrics)
-        public: list[BaseRoute] = [*create_health(self._readiness, self._loop_watch, hidden)]
+        # Why a hub is not ready is for operators: for others it is a yes or a no.
+        operators = operators_only(self._settings, self._api_keys)
+        public: list[BaseRoute] = [*create_health(self._readiness, self._loop_watch, operators, self._about)]
         if self.notifications is not None:
             limits = from_settings.app_limits(self._settings, metrics)
             public += create_client_api(
                 self.notifications, self._keys.verifier, self._origins, limits, revoked=self.node.revoked
             )
+        self._console = build_console(
+            self._settings, self.node, self._api_keys, self._measuring, metrics, operators
+        )
+        console = [] if self._console is None else self._console.routes()
         if internal is None:
-            public += [*self._measuring.routes(operators_only(self._settings, self._api_keys)), *api]
+            public += [*self._measuring.routes(operators), *api, *console]
         self._public = HubServer(
             self._tracers.app(Starlette(routes=public)),
             replace(from_settings.public_server_options(self._settings), reuse_port=self._shares_ports),
@@ -158,10 +164,21 @@ class Hub:
         )
         self._internal: HubServer | None = None
         if internal is not None:
-            health = create_health(self._readiness, self._loop_watch, shown)
-            routes = [*health, *self._measuring.routes(everybody), *api]
+            health = create_health(self._readiness, self._loop_watch, everybody, self._about)
+            routes = [*health, *self._measuring.routes(everybody), *api, *console]
             internal = replace(internal, reuse_port=self._shares_ports)
             self._internal = HubServer(self._tracers.app(Starlette(routes=routes)), internal, None, metrics)
+
+    def _about(self) -> dict[str, Any]:
+        """What people see of this hub beside its health."""
+        shown: dict[str, Any] = {
+            "node": self.node.name,
+            "version": hub.__version__,
+            "connections": len(self.node.registry),
+        }
+        if self._keys.jwks is not None:
+            shown["key_set"] = asdict(self._keys.jwks.health())
+        return shown
 
     @property
     def urls(self) -> list[str]:
@@ -223,7 +240,9 @@ class Hub:
         self._readiness.mark_draining()
         if wait_for_balancers:
             await drain.wait_for_balancers()
-        self._draining = True
+        self._draining = self.node.draining = True
+        if self._console is not None:
+            self._console.stop()
         self._public.stop_accepting()
         await drain.send_everybody_away()
         await self._public.stop(drain.remaining_s)

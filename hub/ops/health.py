@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import AbstractEventLoop, Task, TimerHandle, get_running_loop, shield, timeout
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -24,14 +24,19 @@ logger = logging.getLogger(__name__)
 Probe = Callable[[], Awaitable[None]]
 """Returns once the engine has answered, raises :class:`~hub.errors.HubError` when it did not."""
 
+Permits = Callable[[Request], bool]
+"""Whether whoever asks may see more than yes or no."""
+
+About = Callable[[], Mapping[str, Any]]
+"""What else people are shown, ready for JSON; asked for at each request that may see it."""
+
 _NO_STORE = {"cache-control": "no-store"}
 
 
 @dataclass(frozen=True, slots=True)
 class HealthOptions:
-    """How patient the probes are. ``details`` shows people why, to whoever may ask."""
+    """How patient the probes are."""
 
-    details: bool = False
     probe_timeout_s: float = 2.0
     probe_max_age_s: float = 1.0
 
@@ -70,6 +75,13 @@ class Readiness:
         self._draining = False
         self._last: Probed | None = None
         self._probing: Task[Probed] | None = None
+
+    @property
+    def phase(self) -> str:
+        """``starting``, ``started`` or ``draining``."""
+        if self._draining:
+            return "draining"
+        return "started" if self._started else "starting"
 
     def mark_started(self) -> None:
         """Start-up is done: from now on it depends on the engine."""
@@ -159,25 +171,28 @@ class LoopWatch:
         self._arm(loop)
 
 
-def create_live(watch: LoopWatch) -> Route:
-    """The route ``/health/live``: 200 as long as the loop turns at all."""
+def create_live(watch: LoopWatch, permits: Permits) -> Route:
+    """The route ``/health/live``: 200 as long as the loop turns at all; how well it does, for ``permits``."""
     started_s = monotonic()
 
     async def handle_live(request: Request) -> Response:
         answer: dict[str, Any] = {"status": "live"}
-        answer["uptime_s"] = round(monotonic() - started_s, 3)
-        answer["loop_lag_ms"] = round(watch.lag_s * 1000, 3)
+        if permits(request):
+            answer["uptime_s"] = round(monotonic() - started_s, 3)
+            answer["loop_lag_ms"] = round(watch.lag_s * 1000, 3)
         return JSONResponse(answer, headers=_NO_STORE)
 
     return Route("/health/live", handle_live)
 
 
-def create_health(readiness: Readiness, watch: LoopWatch, options: HealthOptions) -> list[Route]:
+def create_health(
+    readiness: Readiness, watch: LoopWatch, permits: Permits, about: About = dict
+) -> list[Route]:
     """The routes ``/health``, ``/health/live`` and ``/health/ready``, by GET and HEAD.
 
     ``/health`` answers ``{}`` for load balancers that want nothing but a 200. Live is 200 as
-    long as the loop turns at all. Ready is 200 or 503. Why, and which engine trouble, is told
-    only with ``options.details``.
+    long as the loop turns at all. Ready is 200 or 503. Why, which engine trouble, and ``about``
+    are told only to those whom ``permits`` lets see it.
     """
 
     async def handle_health(request: Request) -> Response:
@@ -186,14 +201,17 @@ def create_health(readiness: Readiness, watch: LoopWatch, options: HealthOptions
     async def handle_ready(request: Request) -> Response:
         verdict = await readiness.verdict()
         answer: dict[str, Any] = {"status": "ready" if verdict.ready else "not ready"}
-        if options.details:
+        if permits(request):
             answer["reasons"] = list(verdict.reasons)
+            answer["phase"] = readiness.phase
             answer["engine"] = _engine_shown(verdict.engine)
+            answer["loop_lag_ms"] = round(watch.lag_s * 1000, 3)
+            answer.update(about())
         return JSONResponse(answer, 200 if verdict.ready else 503, headers=_NO_STORE)
 
     return [
         Route("/health", handle_health),
-        create_live(watch),
+        create_live(watch, permits),
         Route("/health/ready", handle_ready),
     ]
 

@@ -42,7 +42,13 @@ def engine() -> Engine:
 @pytest.fixture
 def options() -> HealthOptions:
     """Impatient, with every probe fresh."""
-    return HealthOptions(details=True, probe_timeout_s=0.05, probe_max_age_s=0)
+    return HealthOptions(probe_timeout_s=0.05, probe_max_age_s=0)
+
+
+@pytest.fixture
+def permitted() -> bool:
+    """Whether whoever asks may see details."""
+    return True
 
 
 @pytest.fixture
@@ -55,9 +61,11 @@ async def readiness(engine: Engine, options: HealthOptions) -> AsyncIterator[Rea
 
 
 @pytest.fixture
-async def http(readiness: Readiness, options: HealthOptions) -> AsyncIterator[httpx.AsyncClient]:
+async def http(readiness: Readiness, permitted: bool) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the served routes."""
-    routes = create_health(readiness, LoopWatch(), options)
+    routes = create_health(
+        readiness, LoopWatch(), lambda request: permitted, lambda: {"about": {"connections": 3}}
+    )
     async with (
         serving(Starlette(routes=routes)) as base_url,
         httpx.AsyncClient(base_url=base_url, trust_env=False) as client,
@@ -90,7 +98,14 @@ async def test_ready_with_an_engine_that_answers(http: httpx.AsyncClient) -> Non
     assert response.status_code == 200
     told = response.json()
     assert 0 <= told["engine"].pop("age_ms") < 1000
-    assert told == {"status": "ready", "reasons": [], "engine": {"answers": True, "failure": None}}
+    assert told == {
+        "status": "ready",
+        "reasons": [],
+        "phase": "started",
+        "engine": {"answers": True, "failure": None},
+        "loop_lag_ms": 0,
+        "about": {"connections": 3},
+    }
 
 
 async def test_not_ready_without_an_engine(http: httpx.AsyncClient, engine: Engine) -> None:
@@ -138,7 +153,8 @@ async def test_not_ready_while_draining(
     ready = await http.get("/health/ready")
     live = await http.get("/health/live")
     assert (ready.status_code, live.status_code) == (503, 200)
-    assert ready.json() == {"status": "not ready", "reasons": ["draining"], "engine": None}
+    told = ready.json()
+    assert (told["reasons"], told["phase"], told["engine"]) == (["draining"], "draining", None)
     assert engine.probes == 0
 
 
@@ -185,8 +201,8 @@ class TestWithoutDetails:
     """Health on a port that anybody can reach."""
 
     @pytest.fixture
-    def options(self) -> HealthOptions:
-        return HealthOptions(details=False, probe_timeout_s=0.05, probe_max_age_s=0)
+    def permitted(self) -> bool:
+        return False
 
     async def test_tells_no_reasons(self, http: httpx.AsyncClient, engine: Engine) -> None:
         """Whether, but not why."""
@@ -194,6 +210,7 @@ class TestWithoutDetails:
         engine.failure = EngineUnavailable("redis at 10.0.0.7 refused")
         response = await http.get("/health/ready")
         assert (response.status_code, response.json()) == (503, {"status": "not ready"})
+        assert (await http.get("/health/live")).json() == {"status": "live"}
 
 
 async def test_the_watch_sees_a_held_loop() -> None:
