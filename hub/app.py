@@ -83,6 +83,7 @@ class Hub:
             version=hub.__version__,
             engine=self._tracers.engine(build_engine(settings, loaded, node_id, name)),
             healing=from_settings.healing_options(settings),
+            shares_reads=settings.chosen_engine != "memory",
             rules=from_settings.channel_rules(settings),
             metrics=metrics,
         )
@@ -204,6 +205,7 @@ class Hub:
             OSError: when a port cannot be had.
         """
         async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self._tracers.stop)
             await self.node.start()
             undo.push_async_callback(self.node.stop)
             undo.push_async_callback(self._keys.stop)
@@ -258,6 +260,7 @@ class Hub:
         await self._keys.stop()
         # What devices proved and how they left is told before the engine is let go.
         await self.node.stop(max(drain.remaining_s, LAST_WORDS_S))
+        await self._tracers.stop()
 
 
 def _url(scheme: str, server: HubServer) -> str:

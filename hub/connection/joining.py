@@ -108,17 +108,18 @@ async def _read(
     """
     if not membership.positioned:
         return None
-    broker = connection.services.node.engine.broker
+    listening = connection.services.node.listening
     options = terms.options
     limit = terms.max_recovered or connection.services.options.recovery_max_publications
     cursor = wish.cursor if membership.recoverable else None
     if membership.recoverable and options.recovery_mode == "cache":
-        page = await broker.history(membership.channel, WANTED_FOR_CACHE, options.history)
+        page = await listening.history(membership.channel, WANTED_FOR_CACHE, options.history)
         recovered = recover_cache(cursor, page)
     elif top is not None and not may_be_missing(cursor, top, limit):
         recovered = recover(cursor, HistoryPage((), top), limit)
     else:
-        page = await broker.history(membership.channel, wanted_for_stream(cursor, limit), options.history)
+        wanted = wanted_for_stream(cursor, limit)
+        page = await listening.history(membership.channel, wanted, options.history)
         recovered = recover(cursor, page, limit, terms.max_recovered_bytes)
     if cursor is not None:
         metrics = connection.services.metrics

@@ -15,8 +15,9 @@ from hub.engine import Broker
 from hub.errors import EngineUnavailable
 from hub.fanout import Feed, PatchCache, Subscriber
 from hub.metrics import Metrics
-from hub.model import ClientInfo, HistoryPolicy, Position, Publication
+from hub.model import ClientInfo, HistoryFilter, HistoryPage, HistoryPolicy, Position, Publication
 from hub.node.healing import Healing, HealingOptions
+from hub.node.reading import SharedReads
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ class Listening:
         metrics: Metrics,
         policy_of: Callable[[str], HistoryPolicy],
         healing: HealingOptions | None = None,
+        *,
+        shares_reads: bool = False,
     ) -> None:
         self._broker = broker
         self._metrics = metrics
@@ -45,6 +48,8 @@ class Listening:
         """Deltas, shared by the feeds and by those who recover."""
         self._feeds: dict[str, Feed] = {}
         self._healing = Healing(broker, self._feeds, policy_of, healing or HealingOptions(), metrics)
+        self._reads = SharedReads(broker) if shares_reads else None
+        self._starting: dict[str, asyncio.Event] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._empty: set[str] = set()
         self._sweeper: asyncio.Task[None] | None = None
@@ -57,6 +62,8 @@ class Listening:
     async def stop(self) -> None:
         """Stop what :meth:`start` began."""
         await self._healing.stop()
+        if self._reads is not None:
+            await self._reads.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
@@ -98,7 +105,32 @@ class Listening:
             self.detach(channel, subscriber)
             raise
 
+    async def history(self, channel: str, wanted: HistoryFilter, policy: HistoryPolicy) -> HistoryPage:
+        """Read the stream for a subscriber that was attached; what several ask at the same time is read once.
+
+        Raises:
+            EngineUnavailable: the engine did not answer.
+        """
+        feed = self._feeds.get(channel)
+        if self._reads is None or feed is None or len(feed) < 2:
+            return await self._broker.history(channel, wanted, policy)
+        return await self._reads.history(channel, wanted, policy)
+
     async def _start_listening(self, feed: Feed) -> Position | None:
+        channel = feed.channel
+        while (begun := self._starting.get(channel)) is not None:
+            # Together, and not one after the other as a lock would have it: then they read together too.
+            await begun.wait()
+            if feed.listening or self._feeds.get(channel) is not feed:
+                return None
+        done = self._starting[channel] = asyncio.Event()
+        try:
+            return await self._listen(feed)
+        finally:
+            del self._starting[channel]
+            done.set()
+
+    async def _listen(self, feed: Feed) -> Position | None:
         async with self._lock(feed.channel):
             # Whoever waited here may have left meanwhile, and the feed with it.
             if feed.listening or self._feeds.get(feed.channel) is not feed:

@@ -70,7 +70,9 @@ class Node:
         rules: ChannelRules,
         metrics: Metrics,
         healing: HealingOptions | None = None,
+        shares_reads: bool = True,
     ) -> None:
+        """``shares_reads`` pays where reading means to wait for somebody else than this process."""
         self.id = node_id
         self.name = name
         self.version = version
@@ -78,9 +80,13 @@ class Node:
         self.rules = rules
         """Another one may take its place: who is in a channel stays, by what held when they came."""
         self.registry = Registry()
-        self.listening = Listening(engine.broker, metrics, self._policy_of, healing)
+        self.listening = Listening(
+            engine.broker, metrics, self._policy_of, healing, shares_reads=shares_reads
+        )
         self.proofs = Proofs(engine.ledger)
         self._started_at_s = time.monotonic()
+        self.draining = False
+        """Set by whoever ends this process: from then on it says of itself that it takes nobody new."""
         self._detached: set[asyncio.Task[None]] = set()
         self.revoking = Revoking(
             engine.revocations,
@@ -384,4 +390,5 @@ class Node:
             "num_subs": sum(counts.values()),
             "num_channels": len(counts),
             "uptime": int(time.monotonic() - self._started_at_s),
+            "draining": self.draining,
         }
