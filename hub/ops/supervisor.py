@@ -231,8 +231,10 @@ class Supervisor:
                 return
             quick_deaths = 0 if worked else quick_deaths + 1
             failed = _failure(child, code, said)
-            if not self._announced or self._is_hopeless(quick_deaths):
+            if not self._announced:
                 raise failed
+            if self._is_hopeless(quick_deaths):
+                raise ChildFailed(f"no process stays alive; {failed}", 1, failed.details)
             longer = 2 ** min(max(0, quick_deaths - 1), 16)
             delay_s = min(self._options.restart_min_s * longer, self._options.restart_max_s)
             log.error("! %s; another one takes its place in %g s", failed, delay_s)
