@@ -131,7 +131,7 @@ async def test_workers_that_are_killed_at_any_step_lose_nothing(world: PushWorld
     said: list[tuple[Installed, str, float]] = []
 
     async def kill() -> None:
-        for number in range(4):
+        for number in range(3):
             world.pushed.clear()
             await asyncio.wait_for(world.pushed.wait(), 10)
             await asyncio.sleep(dice.uniform(0, 0.08))
