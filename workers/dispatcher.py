@@ -67,6 +67,7 @@ class Dispatcher:
         metrics: WorkerMetrics,
         random: Random,
         tracer: WorkerTracer,
+        is_blocked: Callable[[str], bool],
     ) -> None:
         self._engine = engine
         self._plans = plans
@@ -75,6 +76,7 @@ class Dispatcher:
         self._metrics = metrics
         self._random = random
         self._tracer = tracer
+        self._is_blocked = is_blocked
         self._lanes: dict[str, Lane] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._begun: set[str] = set()
@@ -192,6 +194,7 @@ class Dispatcher:
             metrics,
             self._random,
             self._tracer,
+            self._is_blocked,
         )
         rhythm = LoopOptions(plan.concurrency, options.survey_s, options.gather_s)
         return Lane(name, self._engine.ledger, gate, serving, rhythm, self._worker, metrics, self._random)

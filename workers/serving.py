@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from hub.delivery.model import Claimed, Finish
+from hub.delivery.model import Claimed, Finish, NewMark
 from hub.engine.ledger import Ledger
 from hub.errors import EngineUnavailable
 from workers.composing import PlannedPush, compose
@@ -34,12 +35,14 @@ class ServingOptions:
     """How long an attempt may take, and how much of a claim must be left when one starts.
 
     The difference is what an end has to be told in. ``receipt_ttl_s`` is what receipts are good
-    for after the notification expired.
+    for after the notification expired. ``blocked_wait_s`` is how often it is looked whether a user
+    is still blocked.
     """
 
     request_deadline_s: float = 12.0
     min_claim_left_s: float = 15.0
     receipt_ttl_s: int = 604_800
+    blocked_wait_s: float = 60.0
 
 
 class Serving:
@@ -57,6 +60,7 @@ class Serving:
         metrics: WorkerMetrics,
         random: Random,
         tracer: WorkerTracer,
+        is_blocked: Callable[[str], bool],
     ) -> None:
         self._lane = lane
         self._sender = sender
@@ -68,6 +72,7 @@ class Serving:
         self._metrics = metrics
         self._random = random
         self._tracer = tracer
+        self._is_blocked = is_blocked
 
     async def serve(self, row: Claimed, claimed_at_s: float) -> None:
         """Settle what can be settled of ``row``, claimed at this time of the loop's clock.
@@ -76,6 +81,9 @@ class Serving:
         """
         ends_at_s = claimed_at_s + (row.until_ms - row.now_ms) / 1000
         loop = asyncio.get_running_loop()
+        if self._is_blocked(row.user):
+            await self._finish(self._put_off(row), ends_at_s)
+            return
         planned = compose(row, self._secret, self._options.receipt_ttl_s)
         outcomes: list[Outcome] = []
         for each in planned:
@@ -92,6 +100,21 @@ class Serving:
         if end.dead:
             self._metrics.dead_letters(self._lane, len(end.dead))
         await self._finish(end, ends_at_s)
+
+    def _put_off(self, row: Claimed) -> Finish:
+        """Nothing is pushed to who is kept out; what is owed stays owed, as long as it is worth anything."""
+        wait_s = self._options.blocked_wait_s
+        told = f"the user is blocked; again in {wait_s:.0f} s"
+        ids = [*(each for group in row.groups for each in group.ids), *(entry.terms.id for entry in row.rest)]
+        return Finish(
+            user=row.user,
+            device=row.device,
+            lane=row.record.lane,
+            claim=row.claim,
+            put_off_ms=max(1, round(wait_s * 1000)),
+            marks=tuple(NewMark(each, "retry", told) for each in ids),
+            node=self._worker,
+        )
 
     def _must_leave(self, push: PlannedPush, now_s: float, ends_at_s: float, *, tried: bool) -> bool:
         """Whether there is no time for another attempt, or the lane stopped while this row was served."""

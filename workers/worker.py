@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hub.engine import Engine
+from hub.engine.revoked import RevokedCopy
 from hub.errors import EngineUnavailable
 from workers.dispatcher import Dispatcher, DispatcherOptions, LanePlan
 from workers.jobs import ExpanderOptions, JobExpander
@@ -68,7 +69,10 @@ class Worker:
         tracer = tracer or NopWorkerTracer()
         self._engine = engine
         self._options = options
-        self._dispatcher = Dispatcher(engine, lanes, options.dispatcher, name, metrics, random, tracer)
+        self._revoked = RevokedCopy(engine.revocations)
+        self._dispatcher = Dispatcher(
+            engine, lanes, options.dispatcher, name, metrics, random, tracer, self._revoked.is_blocked
+        )
         self._expander = JobExpander(engine.ledger, engine.jobs, options.expander, metrics, random, tracer)
         self._expanding: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -95,11 +99,13 @@ class Worker:
         try:
             # Before anything is claimed: what is notified between the two would be waited for else.
             await self._engine.ledger.watch(self.lanes, self._on_wake)
+            await self._revoked.start()
             await self._dispatcher.start()
             if self._options.needs_lane and self.broken and not self.lanes:
                 raise NoLaneWorks(self.broken)
         except BaseException:
             await self._dispatcher.abort()
+            await self._revoked.stop()
             with contextlib.suppress(EngineUnavailable):
                 await self._engine.ledger.watch((), _ignore_wake)
             raise
@@ -151,6 +157,7 @@ class Worker:
             if task is not None:
                 task.cancel()
         await self._dispatcher.abort()
+        await self._revoked.stop()
         await asyncio.gather(*(t for t in (done, abort, self._expanding) if t), return_exceptions=True)
         with contextlib.suppress(EngineUnavailable):
             await self._engine.ledger.watch((), _ignore_wake)

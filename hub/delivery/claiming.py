@@ -87,7 +87,8 @@ def finish(state: UserState, row: DeviceRow, end: Finish, at: Moment, effects: E
         return False
     target = row.target
     row.drop_claim()
-    row.attempts = 0 if end.retry_ms is None else row.attempts + 1
+    if end.put_off_ms is None:
+        row.attempts = 0 if end.retry_ms is None else row.attempts + 1
     _note_sent(state, row, end)
     _note_told(row, end)
     for mark in end.marks:
@@ -102,7 +103,8 @@ def finish(state: UserState, row: DeviceRow, end: Finish, at: Moment, effects: E
             row.drop_token()
     if has_work(state, row, at):
         owe_since(row, at)
-        row.due_ms = at.now_ms + (at.again_ms if end.retry_ms is None else end.retry_ms)
+        waits = (end.put_off_ms, end.retry_ms, at.again_ms)
+        row.due_ms = at.now_ms + next(wait_ms for wait_ms in waits if wait_ms is not None)
     else:
         settle(state, row, at)
     return True

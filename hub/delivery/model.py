@@ -304,8 +304,9 @@ class Finish:
     """How a claim ended.
 
     ``sent`` are offsets the provider took; ``dead`` go to the dead letters; ``retry_ms`` puts
-    off what is left; ``gone`` drops the token with this hash, unless it was registered after
-    ``gone_at_ms`` (None: whenever). ``badge_sent`` and ``cleared`` settle those. ``node`` is the worker.
+    off what is left after an attempt that failed, ``put_off_ms`` what was not tried at all, and no
+    attempt is counted (more than 0, never both); ``gone`` drops the token with this hash, unless it
+    was registered after ``gone_at_ms`` (None: whenever). ``badge_sent`` and ``cleared`` settle those. ``node`` is the worker.
     """
 
     user: str
@@ -321,6 +322,7 @@ class Finish:
     cleared: tuple[str, ...] = ()
     marks: tuple[NewMark, ...] = ()
     node: str = ""
+    put_off_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,10 @@ MEANWHILE = (
 some = st.sampled_from(["all", "all", "first", "last", "none"])
 
 
+UNTRIED_MS = 3_000
+"""As the wait of an end: nothing was tried, and what is owed is put off."""
+
+
 @dataclass
 class Clock:
     """Milliseconds that pass when told to."""
@@ -391,7 +395,7 @@ class LedgerModel(RuleBasedStateMachine):
         which=st.integers(0, 5),
         sent=some,
         dead=st.sampled_from(["none", "none", "first", "last"]),
-        retry_ms=st.sampled_from([None, None, 0, 1_500, 20_000]),
+        retry_ms=st.sampled_from([None, None, 0, 1_500, 20_000, UNTRIED_MS]),
         gone=st.sampled_from(["", "", "", "used", "old", "late", "other"]),
         told=st.booleans(),
     )
@@ -561,6 +565,7 @@ def _end(claimed: Claimed, sent: str, dead: str, retry_ms: int | None, gone: str
         "late": claimed.token_updated_ms + 100_000,
     }.get(gone)
     token_hash = "0" * 64 if gone == "other" else claimed.token_hash
+    untried = retry_ms == UNTRIED_MS
     return Finish(
         user=claimed.user,
         device=claimed.device,
@@ -568,7 +573,8 @@ def _end(claimed: Claimed, sent: str, dead: str, retry_ms: int | None, gone: str
         claim=claimed.claim,
         sent=tuple(offset for offset, _ in went_out),
         dead=tuple(DeadOffset(offset, name, "too odd \n é") for offset, name in died),
-        retry_ms=retry_ms,
+        retry_ms=None if untried else retry_ms,
+        put_off_ms=retry_ms if untried else None,
         gone=token_hash if gone else "",
         gone_at_ms=gone_at_ms,
         badge_sent=claimed.unread if told else None,

@@ -13,6 +13,7 @@ from hub.delivery.notification import Notification
 from hub.delivery.receipts import RECEIPT_SECRET, verify_receipt
 from hub.engine import Engine
 from hub.engine.notifying import notify as notify_call
+from hub.engine.revocations import Rule
 from tests.support.push_worlds import (
     APNS,
     FCM,
@@ -57,6 +58,33 @@ async def test_a_phone_that_is_away_gets_its_push_at_once(engine: Engine) -> Non
     told = await trace(engine, "alice", "n-1")
     assert [mark.event for mark in told] == ["accepted", "due", "claimed", "attempt", "pushed"]
     assert told[-1].device == device
+
+
+async def test_nothing_is_pushed_to_who_is_blocked(engine: Engine) -> None:
+    """It stays owed, no attempt is counted, others get theirs; and it goes out once they are let in."""
+    await register(engine, "alice")
+    await register(engine, "bob")
+    await engine.revocations.put(Rule("user", "alice"))
+    sender = ScriptedSender()
+    serving = replace(QUICK.dispatcher.serving, blocked_wait_s=0.1)
+    options = replace(QUICK, dispatcher=replace(QUICK.dispatcher, serving=serving))
+    async with working(engine, [plan(APNS, sender)], options):
+        await notify(engine, "alice", "n-1")
+        await notify(engine, "bob", "n-2")
+        await eventually(lambda: sender.told == ["n-2"])
+
+        async def put_off_twice() -> bool:
+            told = [mark.event for mark in await trace(engine, "alice", "n-1")]
+            return told.count("retry") >= 2
+
+        await eventually_true(put_off_twice, every_s=0.01)
+        assert sender.told == ["n-2"]
+        assert await owed(engine, "alice") == 1
+        await engine.revocations.lift("user", "alice")
+        await eventually(lambda: sender.told == ["n-2", "n-1"])
+        await settled(engine, "alice")
+    told = await trace(engine, "alice", "n-1")
+    assert [mark.event for mark in told if mark.event in ("attempt", "pushed")] == ["attempt", "pushed"]
 
 
 async def test_what_was_due_before_the_worker_came_is_sent(engine: Engine) -> None:

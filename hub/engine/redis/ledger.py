@@ -198,7 +198,7 @@ class RedisLedger:
             end.lane,
             end.claim,
             " ".join(map(str, end.sent)),
-            "" if end.retry_ms is None else end.retry_ms,
+            _wait_of(end),
             end.gone,
             "" if end.gone_at_ms is None else end.gone_at_ms,
             "" if end.badge_sent is None else end.badge_sent,
@@ -235,6 +235,12 @@ class RedisLedger:
 
     async def drop_dead_letters(self, ids: Sequence[str]) -> int:
         return await self._dead.drop(ids)
+
+
+def _wait_of(end: Finish) -> Argument:
+    if end.put_off_ms is not None:
+        return f"-{end.put_off_ms}"
+    return "" if end.retry_ms is None else end.retry_ms
 
 
 def _bounded(offset: int) -> int:

@@ -1,7 +1,7 @@
 -- Settles a claim.
 --
 -- ARGV  7 device, 8 lane, 9 claim, 10 offsets that were sent, blank between them, 11 ms to put off what is
---       left or empty, 12 hash of a token that is gone or empty, 13 ms since when or empty,
+--       left or empty, with a minus where it was not tried, 12 hash of a token that is gone or empty, 13 ms since when or empty,
 --       14 badge that was sent or empty, 15 worker,
 --       then three lists, each behind its length: ids that were cleared; offset, id and reason of what is
 --       dead; id, event and detail of marks
@@ -39,9 +39,11 @@ local is_kept_always = {
 local target = tonumber(row[TARGET])
 local acked = tonumber(row[ACKED])
 drop_claim(row)
-if ARGV[11] ~= '' then
+local wait = tonumber(ARGV[11])
+local tried = string.sub(ARGV[11], 1, 1) ~= '-'
+if wait and tried then
   put(row, ATTEMPTS, decimal((row[ATTEMPTS] or 0) + 1))
-elseif row[ATTEMPTS] then
+elseif row[ATTEMPTS] and tried then
   put(row, ATTEMPTS, false)
 end
 
@@ -160,7 +162,7 @@ if ARGV[12] ~= '' and row[HASH] == ARGV[12] then
 end
 if has_work(user, row) then
   owe_since(row)
-  put_due(row, now + (ARGV[11] ~= '' and tonumber(ARGV[11]) or AGAIN_MS))
+  put_due(row, now + (wait and math.abs(wait) or AGAIN_MS))
 else
   clear_due(row)
 end
