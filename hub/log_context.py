@@ -1,23 +1,36 @@
-"""What every line of a log should say about where it comes from: the node, the connection, the request.
+"""What every line of a log says about where it comes from: the node, the connection, the request, the trace.
 
-Set where a task begins, and so in force for everything the task does. Knows no logging library.
+Said where a task begins, and so in force for everything that the task does and begins.
 """
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-NODE: ContextVar[str] = ContextVar("node", default="")
-"""Name of this process among hubs and workers."""
-CLIENT: ContextVar[str] = ContextVar("client", default="")
-"""The connection that is served."""
-REQUEST: ContextVar[str] = ContextVar("request", default="")
-"""The HTTP request that is served."""
-TRACE: ContextVar[str] = ContextVar("trace", default="")
-"""The trace it is part of, where traces are made."""
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 
-def fields() -> dict[str, str]:
-    """Those that are known here, by the name they are logged under."""
-    known = {variable.name: variable.get() for variable in (NODE, CLIENT, REQUEST, TRACE)}
-    return {name: value for name, value in known.items() if value}
+def say_node(name: str) -> None:
+    """This process, among hubs and workers."""
+    bind_contextvars(node=name)
+
+
+def say_client(client: str) -> None:
+    """The connection that is served from here on, by its client id."""
+    bind_contextvars(client=client)
+
+
+def say_request(request: str) -> None:
+    """The HTTP request that is served from here on."""
+    bind_contextvars(request=request)
+
+
+@contextmanager
+def saying_trace(trace: str) -> Iterator[None]:
+    """For the length of the block, the trace that it is part of."""
+    tokens = bind_contextvars(trace=trace)
+    try:
+        yield
+    finally:
+        reset_contextvars(**tokens)

@@ -13,6 +13,7 @@ from functools import partial
 from config import LoadedSettings, Settings
 from hub import from_settings
 from hub.app import Hub
+from hub.log_context import say_node
 from hub.ops.signals import Wishes
 from hub.reloading import reload
 
@@ -66,6 +67,7 @@ async def _serve(
 ) -> int:
     supervised = lifeline_fd is not None
     running = Hub(settings, loaded, shares_ports=supervised)
+    say_node(running.node.name)
     with Wishes(None if supervised else partial(os._exit, 1)) as wishes:
         if lifeline_fd is not None:
             wishes.end_with(lifeline_fd)

@@ -13,6 +13,7 @@ from config import LoadedSettings, Settings
 from hub import from_push_settings, from_settings
 from hub.engine import Engine
 from hub.engines import open_engine
+from hub.log_context import say_node
 from hub.observing import MeasuredWorker, Measuring, Tracers
 from hub.serving import tune_collector
 from workers.worker import Worker
@@ -58,6 +59,7 @@ async def _work_over(
     on_ready: OnReady | None,
 ) -> int:
     name = settings.node.name or f"{socket.gethostname()}_{os.getpid()}"
+    say_node(name)
     plans = from_push_settings.lane_plans(settings, lanes)
     measuring, tracers = Measuring(settings), Tracers(settings, loaded, name)
     worker = Worker(

@@ -24,6 +24,7 @@ from hub.api.keys import ANYBODY, ApiKey, KeyRing
 from hub.api.openapi import openapi_document
 from hub.api.ports import HubNode
 from hub.api.registry import METHODS
+from hub.api.request_name import request_name
 from hub.api.results import Error, Failure, Success, error_of
 from hub.errors import (
     BAD_REQUEST,
@@ -35,6 +36,7 @@ from hub.errors import (
     EngineUnavailable,
     HubError,
 )
+from hub.log_context import say_request
 from hub.metrics import Metrics, NopMetrics
 from hub.node.notifications import Notifications
 
@@ -121,6 +123,7 @@ class _Asked:
     origin: bytes
     host: bytes
     transport_errors: bool
+    request_id: bytes
 
 
 class ApiEndpoint:
@@ -150,6 +153,7 @@ class ApiEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = _asked(scope)
+        say_request(request_name(asked.request_id))
         headers: Headers = ()
         try:
             status, answer = 200, _encode(await self._answer(scope, receive, asked))
@@ -164,6 +168,8 @@ class ApiEndpoint:
         except Exception:
             logger.exception("the server API failed")
             status, answer = 500, _refusal(error_of(HubError(INTERNAL)), asked.transport_errors)
+        name = scope["path_params"]["method"]
+        logger.debug("api %s: %d", name if name in self._methods else "?", status)
         length = (b"content-length", b"%d" % len(answer))
         await send({"type": "http.response.start", "status": status, "headers": [_JSON, length, *headers]})
         await send({"type": "http.response.body", "body": answer})
@@ -243,6 +249,7 @@ def _asked(scope: Scope) -> _Asked:
         origin=found.get(b"origin", b""),
         host=found.get(b"host", b""),
         transport_errors=found.get(b"x-centrifugo-error-mode") == b"transport",
+        request_id=found.get(b"x-request-id", b""),
     )
 
 

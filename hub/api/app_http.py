@@ -25,6 +25,7 @@ from hub.api import notification_requests as q
 from hub.api import notification_results as r
 from hub.api.app_limits import AppLimits
 from hub.api.app_rpc import decode_fields
+from hub.api.request_name import request_name
 from hub.api.results import Empty
 from hub.auth import ConnectionToken, InvalidToken
 from hub.errors import (
@@ -38,6 +39,7 @@ from hub.errors import (
     EngineUnavailable,
     HubError,
 )
+from hub.log_context import say_request
 from hub.node.notifications import Notifications
 
 log = logging.getLogger(__name__)
@@ -124,6 +126,7 @@ class _Cors(CORSMiddleware):
 
 def _route(path: str, method: str, handle: Handle) -> Route:
     async def endpoint(request: Request) -> Response:
+        say_request(request_name(request.headers.get("x-request-id", "").encode("latin-1")))
         try:
             return _answer(200, await handle(request))
         except HubError as error:

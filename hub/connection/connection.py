@@ -15,13 +15,13 @@ from typing import Any, TypeAlias
 
 from hub.connection import commands, joining, revoked, server_side
 from hub.connection.client_id import new_client_id
+from hub.connection.describing import describe
 from hub.connection.device import WithDevice
 from hub.connection.lifetime import Lifetime
 from hub.connection.link import Link, Upgrade
 from hub.connection.membership import NO_TOKEN, Membership, TokenMark
 from hub.connection.pacing import CommandPace
 from hub.connection.services import ConnectionServices
-from hub.delivery.inbox import owner_of
 from hub.errors import (
     BAD_FRAME,
     CONNECTION_CLOSED,
@@ -38,6 +38,7 @@ from hub.errors import (
     UnsubscribeCode,
 )
 from hub.fanout import Outbox, ServerSubscription
+from hub.log_context import say_client
 from hub.protocol import NATIVE_PING_FRAME
 from hub.protocol.codec import InvalidJSONPayload, MalformedFrame, TooManyCommands
 from hub.protocol.messages import Command, Error, Reply
@@ -119,7 +120,7 @@ class Connection(WithDevice):
         except MalformedFrame as exc:
             if isinstance(exc, TooManyCommands):
                 self.services.metrics.limit_reached("commands_per_frame")
-            log.debug("! %s malformed frame: %s", self.client, exc)
+            log.debug("! malformed frame: %s", exc, extra={"client": self.client})
             self.disconnect(BAD_FRAME)
             return
         for command in found:
@@ -201,6 +202,7 @@ class Connection(WithDevice):
             self._pending.append(work)
 
     async def _serve(self, pending: list[Work]) -> None:
+        say_client(self.client)
         try:
             turn_began_s = time.perf_counter()
             while pending and self.session.state is not State.CLOSED and not self.outbox.closed:
@@ -235,9 +237,9 @@ class Connection(WithDevice):
         except InvalidJSONPayload:
             self.disconnect(INAPPROPRIATE_PROTOCOL)
         except HubError as exc:
-            log.warning("! %s work of the server side failed: %s", self.client, exc)
+            log.warning("! work of the server side failed: %s", exc)
         except Exception:
-            log.exception("! %s could not be served", self.client)
+            log.exception("! a connection could not be served")
             self.disconnect(SERVER_ERROR)
 
     async def _answer(self, decision: Serve) -> None:
@@ -248,7 +250,7 @@ class Connection(WithDevice):
         except (DisconnectError, InvalidJSONPayload):
             raise
         except Exception:
-            log.exception("! %s a command failed", self.client)
+            log.exception("! a command failed")
             self.refuse(decision.id, INTERNAL)
 
     def _act(self, decision: Refuse | Close | Pong | Ignore | Serve) -> None:
@@ -299,6 +301,7 @@ class Connection(WithDevice):
         self.pace.opened(self.services, self.user)
         self.services.metrics.connection_opened(self.sdk_name, self.encoding.codec.name)
         self.lifetime.opened()
+        log.debug("> connected: %s, %s", self.sdk_name or "?", self.encoding.codec.name)
 
     def turned_away(self) -> None:
         """The connect was answered with an error: nothing else is served any more."""
@@ -332,6 +335,7 @@ class Connection(WithDevice):
             return
         if session.state is State.CONNECTED:
             self.services.metrics.connection_closed(why.code, self.sdk_name, self.encoding.codec.name)
+        log.debug("< gone: %d %s", why.code, why.reason, extra={"client": self.client})
         session.closed()
         self.services.node.registry.remove(self)
         self.outbox.close()
@@ -344,6 +348,7 @@ class Connection(WithDevice):
             self.services.node.run_detached(self._farewell(memberships, self._task))
 
     async def _farewell(self, memberships: list[Membership], task: asyncio.Task[None] | None) -> None:
+        say_client(self.client)
         # A command that is being served may still be on its way into a channel: leaving waits
         # for it, or presence could be added after it was removed.
         if task is not None:
@@ -385,17 +390,7 @@ class Connection(WithDevice):
 
     def describe(self) -> Mapping[str, Any]:
         """What operators may know of it."""
-        return {
-            "user": self.user,
-            "app_name": self.sdk_name,
-            "app_version": self.sdk_version,
-            "transport": "websocket",
-            "protocol": self.encoding.codec.name,
-            "client_ip": self.client_ip,
-            "connected_at": self.connected_at_ms,
-            # Their inbox goes without saying.
-            "channels": sorted(each for each in self.session.subscriptions if owner_of(each) is None),
-        }
+        return describe(self)
 
 
 _PONG = Command()

@@ -209,7 +209,7 @@ async def announce(connection: Connection, membership: Membership) -> None:
         await broker.publish_join(membership.channel, info_of(connection, membership))
     except EngineUnavailable:
         # The reply is out: the client is in, whether the others learn of it or not.
-        log.warning("! %s joined unannounced: the engine was away", connection.client)
+        log.warning("! joined unannounced: the engine was away")
 
 
 def detach(connection: Connection, membership: Membership) -> None:
@@ -234,7 +234,7 @@ async def leave(connection: Connection, membership: Membership) -> None:
     except EngineUnavailable:
         # Leaving always succeeds for the leaver; the engine makes good what it could not do now, and says
         # itself that it is away: a line for each of thousands would hide that one.
-        log.debug("! %s left while the engine was away", connection.client)
+        log.debug("! left while the engine was away")
 
 
 def info_of(connection: Connection, membership: Membership | None) -> ClientInfo:

@@ -60,6 +60,11 @@ class Link(Protocol):
 class LinkEvents(Protocol):
     """The connection as its transport sees it. Called on the loop's thread, never awaited."""
 
+    @property
+    def client(self) -> str:
+        """What logs call it."""
+        ...
+
     def on_frame(self, payload: bytes) -> None:
         """One whole message (fragments joined, inflated) arrived."""
         ...

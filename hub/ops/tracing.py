@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.log_context import TRACE
+from hub.log_context import saying_trace
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _TRACED_PATHS = ("/api/", "/client/")
@@ -101,22 +101,22 @@ class Tracing:
         self, name: str, kind: SpanKind, context: Context | None, attributes: dict[str, Any]
     ) -> Iterator[trace.Span]:
         # Texts of errors are not for everybody who may look at traces: their kind must do.
-        with self._tracer.start_as_current_span(
-            name,
-            context=context,
-            kind=kind,
-            attributes=attributes,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            before = TRACE.set(format(span.get_span_context().trace_id, "032x"))
+        with (
+            self._tracer.start_as_current_span(
+                name,
+                context=context,
+                kind=kind,
+                attributes=attributes,
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span,
+            saying_trace(format(span.get_span_context().trace_id, "032x")),
+        ):
             try:
                 yield span
             except BaseException as error:
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
                 raise
-            finally:
-                TRACE.reset(before)
 
 
 class OpenSpan:

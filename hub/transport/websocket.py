@@ -238,7 +238,7 @@ class WebSocketLink(asyncio.Protocol):
             try:
                 events.on_lost()
             except Exception:
-                _log.exception("! on_lost failed")
+                _log.exception("! on_lost failed", extra={"client": events.client})
         self._state.departed()
 
     # Incoming.
@@ -342,7 +342,8 @@ class WebSocketLink(asyncio.Protocol):
 
     def _end_after_failure(self) -> None:
         """A callback of the connection raised: end this connection, and no other."""
-        _log.exception("! a connection failed in its callback")
+        client = "" if self._events is None else self._events.client
+        _log.exception("! a connection failed in its callback", extra={"client": client})
         self.close(SERVER_ERROR.code, SERVER_ERROR.reason)
 
     def _tell_writable(self, writable: bool) -> None:

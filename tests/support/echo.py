@@ -12,6 +12,7 @@ class EchoConnection:
     """Implements ``LinkEvents``. ``on_message`` replaces the echo."""
 
     def __init__(self, link: Link, upgrade: Upgrade) -> None:
+        self.client = "echo"
         self.link = link
         self.upgrade = upgrade
         self.frames: list[bytes] = []
