@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CORE = {"hub.model", "hub.errors"}
+CORE = {"hub.model", "hub.errors", "hub.log_context"}
 
 ALLOWED: dict[str, set[str]] = {
     "hub.model": set(),
     "hub.errors": set(),
+    "hub.log_context": set(),
     "hub.metrics": set(),
     "hub.pacing": set(),
     "hub.payloads": CORE,
