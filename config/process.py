@@ -45,6 +45,9 @@ class NodeSettings(Section):
 
     name: str = ""
     """Name shown to operators. Empty: host name and process id."""
+    verify_threads: int = Field(default=2, ge=0, le=64)
+    """Threads for signatures of public keys (RSA, EC, Ed25519) when many tokens wait at once, as after a \
+storm. 0: none, and everybody waits for them."""
 
 
 class ShutdownSettings(Section):

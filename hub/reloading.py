@@ -17,6 +17,7 @@ from config.section import Section
 from hub import from_settings
 from hub.api.keys import KeyRing
 from hub.auth import TokenVerifier
+from hub.auth.checking import SignatureChecks
 from hub.auth.jwks import JWKSSource
 from hub.connection import ConnectionServices
 from hub.engine.redis import SchemaMismatch
@@ -42,6 +43,18 @@ AT_RUN_TIME: Mapping[str, frozenset[str]] = {
             "max_outbox_bytes",
             "recovery_max_publications",
             "history_max_limit",
+            "max_connections",
+            "connections_per_ip",
+            "connections_per_user",
+            "connects_per_s",
+            "connects_burst",
+            "connects_per_ip_per_s",
+            "connects_per_ip_burst",
+            "commands_per_s",
+            "commands_burst",
+            "user_commands_per_s",
+            "user_commands_burst",
+            "write_timeout_s",
             "handshake_timeout_s",
             "connect_timeout_s",
             "close_timeout_s",
@@ -105,10 +118,13 @@ class Keys:
         own = from_settings.subscription_keys(settings, loaded)
         options = from_settings.verifier_options(settings)
         self.jwks = from_settings.jwks_source(settings, loaded)
-        self.verifier = TokenVerifier(options, keys, self.jwks)
+        self._checks = SignatureChecks(settings.node.verify_threads)
+        self.verifier = TokenVerifier(options, keys, self.jwks, checks=self._checks)
         # Always two, since a key of their own may be given to subscription tokens later.
         self.subscription_verifier = (
-            TokenVerifier(options, keys, self.jwks) if own is None else TokenVerifier(options, own)
+            TokenVerifier(options, keys, self.jwks, checks=self._checks)
+            if own is None
+            else TokenVerifier(options, own, checks=self._checks)
         )
 
     def start(self) -> None:
@@ -117,7 +133,8 @@ class Keys:
             self.jwks.start()
 
     async def stop(self) -> None:
-        """Fetch no more. Idempotent."""
+        """Fetch no more, and end the threads. Idempotent."""
+        self._checks.close()
         if self.jwks is not None:
             await self.jwks.stop()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -29,6 +30,13 @@ class TokenHeader(NamedTuple):
 
     algorithm: str
     kid: str
+
+
+class Found(NamedTuple):
+    """The payload, if one of the keys signed it, and how many signatures it took to know."""
+
+    payload: bytes | None
+    check_count: int
 
 
 class _CheckedHMAC(HMACAlgorithm):
@@ -134,6 +142,19 @@ def read_signed(token: str, key: VerificationKey) -> bytes | None:
     except (PyJWTError, ValueError, TypeError):
         raise InvalidToken("not a readable signed token") from None
     return payload if is_signed else None
+
+
+def find_signed(token: str, keys: Sequence[VerificationKey]) -> Found:
+    """Look for the key that signed ``token``. Safe to be called in any thread.
+
+    Raises:
+        InvalidToken: when the token is not in compact form.
+    """
+    for count, key in enumerate(keys, start=1):
+        payload = read_signed(token, key)
+        if payload is not None:
+            return Found(payload, count)
+    return Found(None, len(keys))
 
 
 def sign(claims: bytes, key: object, algorithm: str, kid: str = "") -> str:

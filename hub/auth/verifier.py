@@ -7,13 +7,13 @@ where keys come from only as a port.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from hub.auth.cache import VerifiedTokens, digest_of
 from hub.auth.claims import Claims, check_validity, parse_connection, parse_subscription, parse_validity
-from hub.auth.jws import MAX_TOKEN_BYTES, TokenHeader, read_claims, read_header, read_signed
-from hub.auth.keys import NO_KEYS, PUBLIC_KEY_ALGORITHMS, KeySet
+from hub.auth.jws import MAX_TOKEN_BYTES, Found, TokenHeader, find_signed, read_claims, read_header
+from hub.auth.keys import NO_KEYS, PUBLIC_KEY_ALGORITHMS, KeySet, VerificationKey
 from hub.auth.options import VerifierOptions
 from hub.auth.tokens import ConnectionToken, InvalidToken, SubscriptionToken
 from hub.errors import INTERNAL, HubError
@@ -39,10 +39,19 @@ class KeySource(Protocol):
         ...
 
 
+class Checks(Protocol):
+    """Port: signatures of public keys, somewhere else than in the turn of the loop that asks."""
+
+    async def find_signed(self, token: str, keys: Sequence[VerificationKey]) -> Found:
+        """As :func:`hub.auth.jws.find_signed`; anything may happen before this returns."""
+        ...
+
+
 class TokenVerifier:
     """Verifies connection and subscription tokens (client protocol, 6).
 
-    ``now_s`` is the wall clock in unix seconds. Both verify methods raise:
+    ``now_s`` is the wall clock in unix seconds; ``checks`` has threads for public keys, where it is given.
+    Both verify methods raise:
 
     - ``InvalidToken`` when the token can never be accepted: close 3500 for a connection
       token, error 103 for a subscription token;
@@ -58,11 +67,13 @@ class TokenVerifier:
         static_keys: KeySet = NO_KEYS,
         jwks: KeySource | None = None,
         now_s: Callable[[], float] = time.time,
+        checks: Checks | None = None,
     ) -> None:
         self._options = options
         self._static_keys = static_keys
         self._source = jwks
         self._now_s = now_s
+        self._checks = checks
         self._source_generation = -1 if jwks is None else jwks.generation
         self._keys = self._joined_keys()
         self._connections: VerifiedTokens[ConnectionToken] = VerifiedTokens(
@@ -134,11 +145,11 @@ class TokenVerifier:
 
     async def _signed_claims(self, token: str) -> Claims:
         header = read_header(token)
-        payload = self._payload(token, header)
+        payload = await self._payload(token, header)
         if payload is None and (source := self._source_to_ask(header)) is not None:
             fetched = await source.refetch()
             self._notice_new_keys()
-            payload = self._payload(token, header)
+            payload = await self._payload(token, header)
             if payload is None and not fetched:
                 # Calling it invalid would send a phone away for good whose key we merely have not seen yet.
                 raise HubError(INTERNAL, "the keys to verify the token cannot be had now")
@@ -146,13 +157,19 @@ class TokenVerifier:
             raise InvalidToken("no key that is good for its header has signed it")
         return read_claims(payload)
 
-    def _payload(self, token: str, header: TokenHeader) -> bytes | None:
-        for key in self._keys.candidates(header.algorithm, header.kid):
-            self.signature_check_count += 1
-            payload = read_signed(token, key)
-            if payload is not None:
-                return payload
-        return None
+    async def _payload(self, token: str, header: TokenHeader) -> bytes | None:
+        """The payload, if a key of this moment, when it returns, has signed it."""
+        while True:
+            keys = self._keys
+            candidates = keys.candidates(header.algorithm, header.kid)
+            if self._checks is not None and header.algorithm in PUBLIC_KEY_ALGORITHMS:
+                found = await self._checks.find_signed(token, candidates)
+                self._notice_new_keys()
+            else:
+                found = find_signed(token, candidates)
+            self.signature_check_count += found.check_count
+            if self._keys is keys:
+                return found.payload
 
     def _source_to_ask(self, header: TokenHeader) -> KeySource | None:
         """The source, if it may hold a key for this header that we do not have yet."""
