@@ -69,6 +69,8 @@ class Revoking:
         Raises:
             EngineUnavailable: it is unknown whether that was done; it may be done again.
         """
+        # First, or what the engine forgot and somebody remembers would be given back after it.
+        await self.copy.refresh()
         await self._store.lift("user", user)
         await self._tell_all()
 

@@ -384,6 +384,26 @@ class TestClaims:
         claimed = await ann.due_one()
         assert ([group.offsets for group in claimed.groups], claimed.attempts) == ([(1,), (2,)], 1)
 
+    async def test_what_was_not_tried_is_put_off_without_an_attempt(self, ann: Person) -> None:
+        """However often; attempts before it still count, and what comes meanwhile is looked at at once."""
+        await ann.register()
+        await ann.notify("n1")
+        await ann.finish(await ann.due_one(), retry_ms=1_000)
+        await ann.world.advance(1.1)
+        for _ in range(3):
+            claimed = await ann.due_one()
+            assert claimed.attempts == 1
+            assert await ann.finish(claimed, put_off_ms=7_000)
+            await ann.world.advance(6.9)
+            assert await ann.due() == []
+            await ann.world.advance(0.2)
+        await ann.finish(await ann.due_one(), sent=(1,))
+        await ann.notify("n2")
+        await ann.finish(await ann.due_one(), put_off_ms=60_000)
+        await ann.notify("n3")
+        claimed = await ann.due_one()
+        assert ([group.offsets for group in claimed.groups], claimed.attempts) == ([(2,), (3,)], 0)
+
     async def test_what_comes_after_the_trouble_begins_anew(self, ann: Person) -> None:
         """A proof closed what waited: neither its wait nor its attempts are the next one's."""
         await ann.register()
