@@ -65,7 +65,7 @@ class WirePhone:
         reply = self._replies[command["id"]] = asyncio.get_running_loop().create_future()
         self._client.send(command)
         async with asyncio.timeout(5):
-            return await reply
+            return dict(await reply)
 
     async def rpc(self, method: str, **data: Any) -> Json:
         """The answer of a method."""
