@@ -10,6 +10,7 @@ from typing import Any
 
 from hub.api import requests, results
 from hub.api.call import Call
+from hub.delivery.inbox import owner_of
 from hub.errors import NOT_AVAILABLE, HubError
 from hub.model import HistoryFilter, Position
 
@@ -33,6 +34,8 @@ async def handle_presence_stats(
 async def handle_history(call: Call, request: requests.HistoryRequest) -> results.HistoryResult:
     """The channel's stream, or only its position."""
     call.caller.require_channel(request.channel)
+    if owner_of(request.channel) is not None:
+        call.caller.require_scope("inbox")
     since = Position(request.since.offset, request.since.epoch) if request.since else None
     wanted = HistoryFilter(request.limit or 0, since, bool(request.reverse))
     return results.history_of(await call.node.history(request.channel, wanted))

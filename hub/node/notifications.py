@@ -243,11 +243,14 @@ class Notifications:
         return acked.acked
 
     async def opened(self, user: str, device: str, notification_id: str) -> None:
-        """The user opened a notification.
+        """The user opened a notification, on a device or, where that is empty, on one that has no id.
 
         Raises:
-            HubError: 1009.
+            HubError: 107 for what names no device, 1009.
         """
+        # The trace keeps it: nobody may write there what they like, in any length.
+        if device:
+            _device(device)
         if not await self._engine.ledger.opened(_named(user), device, notification_id):
             raise HubError(UNKNOWN_NOTIFICATION)
 

@@ -7,7 +7,7 @@ dispatcher, so a sender makes one attempt and says what came of it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from workers.push import Outcome, Push
@@ -44,7 +44,7 @@ class Sender(Protocol):
 class SharedToken:
     """A provider token that all workers of a lane use, and when it was made (unix ms)."""
 
-    text: str
+    text: str = field(repr=False)
     made_at_ms: int
 
 

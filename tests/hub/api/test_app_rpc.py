@@ -85,6 +85,7 @@ async def test_the_inbox_is_paged_read_and_acked(notifications: Notifications, e
         (Caller(), "inbox.ack", {"epoch": "e", "offset": 0}, 1001),
         (Caller(), "inbox.read", {"epoch": "e", "offset": 0}, 112),
         (Caller(), "inbox.opened", {"id": "n1"}, 1009),
+        (Caller(), "inbox.opened", {"id": "n1", "device": "any\ntext, of any length"}, 107),
         (Caller(), "device.remove", None, 1001),
         (Caller(), "device.state", {"state": "asleep"}, 107),
         (Caller(), "inbox.history", [], 107),

@@ -6,8 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
+from hub.api import ApiKey, ApiOptions, create_api
+from hub.api.keys import Scope
 from hub.model import ClientInfo, HistoryFilter, Position, Publication
+from tests.support.http_server import serving
 from tests.support.recording_node import RecordingNode
 
 
@@ -188,6 +192,21 @@ async def test_refuses_a_confined_key_elsewhere(
     response = await http.post(f"/{method}", json={"channel": "news"})
     assert response.json()["error"]["code"] == 103
     assert node.calls == []
+
+
+@pytest.mark.parametrize(
+    ("scopes", "may"), [(["read"], False), (["inbox"], False), (["read", "inbox"], True), (["admin"], True)]
+)
+async def test_the_history_of_an_inbox_needs_the_scope_of_inboxes_too(
+    node: RecordingNode, scopes: list[Scope], may: bool
+) -> None:
+    """Who may read channels may not read what users were told."""
+    keys = (ApiKey.of_secret("some", "some", scopes),)
+    async with serving(Starlette(routes=create_api(node, ApiOptions(keys=keys)))) as url:
+        async with httpx.AsyncClient(headers={"X-API-Key": "some"}, trust_env=False) as http:
+            answer = (await http.post(f"{url}/api/history", json={"channel": "inbox:#42"})).json()
+    # What the node makes of the question is its own business.
+    assert (answer.get("error", {}).get("code") != 103) is may
 
 
 async def test_tells_of_the_nodes(http: httpx.AsyncClient) -> None:
