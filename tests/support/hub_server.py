@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from hub.metrics import NopMetrics
+from hub.metrics import Limit, NopMetrics
 from hub.protocol import JSONCodec, ProtobufCodec
 from hub.transport.options import ServerOptions, TransportOptions
 from hub.transport.server import HubServer
@@ -24,13 +25,17 @@ STOP_WITHIN_S = 2.0
 
 
 class CountingMetrics(NopMetrics):
-    """Remembers the refused handshakes."""
+    """Remembers the refused handshakes, and which limits were reached, how often."""
 
     def __init__(self) -> None:
         self.refused: list[int] = []
+        self.limits: Counter[Limit] = Counter()
 
     def handshake_refused(self, status: int) -> None:
         self.refused.append(status)
+
+    def limit_reached(self, limit: Limit) -> None:
+        self.limits[limit] += 1
 
 
 @dataclass(slots=True)
