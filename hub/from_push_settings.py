@@ -1,11 +1,12 @@
 """From the settings to what a worker is made of: its lanes, their senders, its delays.
 
 Beside ``hub.from_settings``, because only workers need it: a provider's libraries are imported
-when one of its lanes starts, and by nobody else. Builds values only: nothing here connects.
+where one of its lanes is planned, and by nobody else. Builds values only: nothing here connects.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
@@ -40,6 +41,8 @@ def lane_plans(settings: Settings, chosen: Sequence[str] = ()) -> list[LanePlan]
         lane = lane_of(app)
         if chosen and not any(fnmatchcase(lane, pattern) for pattern in chosen):
             continue
+        # Here, before any lane works: some take a second, in which a worker would not answer its engine.
+        importlib.import_module(f"workers.senders.{app.provider}")
         make = partial(_MAKERS[app.provider], app, f"push.apps[{index}]", deadline_s)
         plans.append(LanePlan(lane, make, app.concurrency))
     return plans
