@@ -14,6 +14,7 @@ from hub.cli.devices import devices_app
 from hub.cli.doctor import doctor
 from hub.cli.notify import notify, trace
 from hub.cli.publish import publish
+from hub.cli.revoking import revoke, users_app
 from hub.cli.serve import serve
 from hub.cli.simulate import simulate_app
 from hub.cli.token import token_app
@@ -31,7 +32,9 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(worker)
+token_app.command("revoke")(revoke)
 app.add_typer(token_app, name="token")
+app.add_typer(users_app, name="users")
 app.command()(publish)
 app.command()(notify)
 app.command()(trace)
