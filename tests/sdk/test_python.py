@@ -9,6 +9,7 @@ from tests.sdk.scenarios.connecting import ConnectingScenarios
 from tests.sdk.scenarios.inbox import InboxScenarios
 from tests.sdk.scenarios.recovery import RecoveryScenarios
 from tests.sdk.scenarios.restart import RestartScenarios
+from tests.sdk.scenarios.revoking import RevokingScenarios
 from tests.sdk.scenarios.server_side import ServerSideScenarios
 from tests.sdk.scenarios.speaking import SpeakingScenarios
 from tests.sdk.scenarios.subscribing import SubscribingScenarios
@@ -37,6 +38,10 @@ class TestSpeaking(SpeakingScenarios):
 
 
 class TestServerSide(ServerSideScenarios):
+    """See the scenarios."""
+
+
+class TestRevoking(RevokingScenarios):
     """See the scenarios."""
 
 
