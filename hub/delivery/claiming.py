@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hub.delivery.debts import has_work, move_pushed, owe_since, owed_entries, set_due, settle
+from hub.delivery.debts import has_work, is_live, move_pushed, owe_since, owed_entries, set_due, settle
 from hub.delivery.model import Claimed, Entry, Finish, Group, Mark
 from hub.delivery.moment import Effects, Moment
 from hub.delivery.rows import DeviceRow, UserState
@@ -89,8 +89,11 @@ def finish(state: UserState, row: DeviceRow, end: Finish, at: Moment, effects: E
     row.drop_claim()
     if end.put_off_ms is None:
         row.attempts = 0 if end.retry_ms is None else row.attempts + 1
-    _note_sent(state, row, end)
+    read_on_its_way = _note_sent(state, row, end)
     _note_told(row, end)
+    if read_on_its_way and not is_live(row, at) and end.badge_sent != state.unread:
+        # It came onto the screen after it was read elsewhere, and counted as if it had not been.
+        row.badge_want = state.unread
     for mark in end.marks:
         entry = state.entry_of(mark.id)
         full_trace = entry is not None and entry.terms.full_trace
@@ -110,7 +113,8 @@ def finish(state: UserState, row: DeviceRow, end: Finish, at: Moment, effects: E
     return True
 
 
-def _note_sent(state: UserState, row: DeviceRow, end: Finish) -> None:
+def _note_sent(state: UserState, row: DeviceRow, end: Finish) -> bool:
+    """Whether something was sent that was read meanwhile."""
     through = {*end.sent, *(dead.offset for dead in end.dead)}
     row.again -= through
     row.sent |= {offset for offset in through if offset > row.acked}
@@ -119,7 +123,9 @@ def _note_sent(state: UserState, row: DeviceRow, end: Finish) -> None:
     row.clear += [
         withdrawn[offset] for offset in end.sent if offset in withdrawn and withdrawn[offset] not in row.clear
     ]
-    row.has_shown({offset for offset in end.sent if offset > state.read and offset not in withdrawn})
+    sent = {offset for offset in end.sent if offset not in withdrawn}
+    row.has_shown({offset for offset in sent if offset > state.read})
+    return any(offset <= state.read for offset in sent)
 
 
 def _note_told(row: DeviceRow, end: Finish) -> None:

@@ -24,7 +24,7 @@ MAX_KEPT = 100_000
 """Proofs, and departures, that wait for an engine that is away. The oldest go first."""
 
 _AT_ONCE = 500
-"""Single calls that are under way at the same time."""
+"""Calls that are under way at the same time, and proofs of one call."""
 
 _RETRY_MIN_S, _RETRY_MAX_S = 0.05, 2.0
 
@@ -142,7 +142,11 @@ class Proofs:
 
     async def _tell_proofs(self, proofs: Mapping[_Key, Ack]) -> dict[_Key, Ack]:
         """Tell these; the proofs that the engine could not take."""
-        outcomes = await self._acknowledge(list(proofs.values())) if proofs else []
+        outcomes: list[Acked | BaseException] = []
+        acks = list(proofs.values())
+        for first in range(0, len(acks), _AT_ONCE):
+            # After a long absence of the engine there are many, and connections want their turn too.
+            outcomes += await self._acknowledge(acks[first : first + _AT_ONCE])
         return {
             key: ack
             for (key, ack), outcome in zip(proofs.items(), outcomes, strict=True)

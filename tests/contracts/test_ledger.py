@@ -607,6 +607,32 @@ class TestReading:
         await ann.world.advance(60)
         assert await ann.due() == []
 
+    async def test_one_that_was_read_while_on_its_way_gets_a_new_badge_too(self, ann: Person) -> None:
+        """The worker's end comes after the reading; the screen shows what the worker sent."""
+        await ann.register()
+        await ann.notify("n1")
+        await ann.notify("n2")
+        claimed = await ann.due_one()
+        await ann.engine.ledger.read("ann", await ann.epoch(), 1)
+        await ann.push(claimed)
+        await ann.world.advance(1.1)
+        again = await ann.due_one()
+        assert (again.badge, again.groups) == (1, ())
+        await ann.finish(again, badge_sent=1)
+        await ann.world.advance(60)
+        assert await ann.due() == []
+
+    async def test_one_in_somebodys_hand_needs_none(self, ann: Person) -> None:
+        """It was told over its socket."""
+        await ann.register()
+        await ann.notify("n1")
+        claimed = await ann.due_one()
+        await ann.hello()
+        await ann.engine.ledger.read("ann", await ann.epoch(), 1)
+        await ann.push(claimed)
+        await ann.world.advance(60)
+        assert await ann.due() == []
+
     async def test_who_connects_needs_no_badge_push(self, ann: Person) -> None:
         """The reply tells it."""
         await ann.register()

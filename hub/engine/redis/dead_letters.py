@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from hub.delivery.model import DeadLetter, DeadLetterPage
@@ -15,7 +15,8 @@ from hub.engine.redis.ledger_scripts import DEAD_TTL_S, UserScripts
 from hub.engine.redis.scripts import load_script
 
 _READ = load_script("clock", "dead_read")
-_FORGET_BATCH_COUNT = 500
+_BATCH_COUNT = 500
+"""Letters that one step looks at, whatever a caller names."""
 
 
 class _Name(NamedTuple):
@@ -87,32 +88,36 @@ class DeadLetters:
 
     async def replay(self, ids: Sequence[str]) -> int:
         """Owe again what can be sent, and drop the letters."""
-        places = self._by_place(ids)
-        counts = await asyncio.gather(
-            *(
-                self._users.run_at(tag, "dead_replay", self._keys.dead(tag, lane), " ".join(entries))
-                for (tag, lane), entries in places.items()
+        count = 0
+        for some in _batches(ids):
+            counts = await asyncio.gather(
+                *(
+                    self._users.run_at(tag, "dead_replay", self._keys.dead(tag, lane), " ".join(entries))
+                    for (tag, lane), entries in self._by_place(some).items()
+                )
             )
-        )
-        return sum(counts)
+            count += sum(counts)
+        return count
 
     async def drop(self, ids: Sequence[str]) -> int:
         """Forget the letters."""
-        places = self._by_place(ids)
-        counts = await asyncio.gather(
-            *(
-                self._commands.call(tag, "XDEL", self._keys.dead(tag, lane), *entries)
-                for (tag, lane), entries in places.items()
+        count = 0
+        for some in _batches(ids):
+            counts = await asyncio.gather(
+                *(
+                    self._commands.call(tag, "XDEL", self._keys.dead(tag, lane), *entries)
+                    for (tag, lane), entries in self._by_place(some).items()
+                )
             )
-        )
-        return sum(counts)
+            count += sum(counts)
+        return count
 
     async def forget(self, owner: str) -> None:
         """Drop the letters of a user."""
         tag = self._keys.tag_of(owner)
         for lane in await self._lanes(tag):
             after: _Name | None = None
-            while letters := await self._read(tag, lane, after, _FORGET_BATCH_COUNT):
+            while letters := await self._read(tag, lane, after, _BATCH_COUNT):
                 after = letters[-1][0]
                 own = [name.entry for name, fields in letters if _as_dict(fields).get("owner") == owner]
                 if own:
@@ -126,6 +131,10 @@ class DeadLetters:
             if name is not None and name.tag in known:
                 places[name.tag, name.lane].append(name.entry)
         return places
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[first : first + _BATCH_COUNT] for first in range(0, len(ids), _BATCH_COUNT))
 
 
 def _as_dict(fields: list[Any]) -> dict[str, str]:

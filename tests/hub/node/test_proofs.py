@@ -75,6 +75,14 @@ async def test_the_newest_proofs_of_a_turn_are_one_call(proofs: Proofs, ledger: 
     assert ledger.told == [[("a", 3), ("b", 1)]]
 
 
+async def test_many_proofs_are_told_in_portions(proofs: Proofs, ledger: TellingLedger) -> None:
+    """All that was kept while the engine was away would stop the loop for seconds."""
+    for number in range(2 * room._AT_ONCE + 1):
+        proofs.prove(proof(f"d{number}", 1))
+    await eventually(lambda: len(ledger.told) == 3)
+    assert [len(call) for call in ledger.told] == [room._AT_ONCE, room._AT_ONCE, 1]
+
+
 async def test_an_offset_of_another_epoch_is_not_compared(proofs: Proofs, ledger: TellingLedger) -> None:
     """The later one counts."""
     proofs.prove(proof("a", 5, "old"))

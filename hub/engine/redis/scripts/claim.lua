@@ -45,6 +45,8 @@ local function hand_out(user, row, due_ms)
     return false
   end)
   if #owed == 0 and not row[CLEAR] and not row[BADGE_WANT] then
+    -- It was found in the lane: left there it would be looked at again and again, for ever.
+    row.may_be_due = true
     clear_due(row)
     return
   end

@@ -79,11 +79,16 @@ local function is_in(list, wanted)
   end
   return false
 end
+local read_on_its_way = false
 for offset in string.gmatch(ARGV[10], '%d+') do
   sent[offset] = true
   again[offset] = nil
   if not withdrawn[offset] then
-    shown[offset] = shown[offset] or tonumber(offset) > user.read or nil
+    if tonumber(offset) > user.read then
+      shown[offset] = true
+    else
+      read_on_its_way = true
+    end
   elseif not is_in(clear, withdrawn[offset]) then
     -- Taken back while it was on its way: it is on the screen now, and must go from there.
     table.insert(clear, withdrawn[offset])
@@ -119,6 +124,13 @@ if ARGV[14] ~= '' then
   put(row, BADGE_SENT, ARGV[14])
   if row[BADGE_WANT] == ARGV[14] then
     put(row, BADGE_WANT, false)
+  end
+end
+if read_on_its_way and not is_live(row) then
+  -- It came onto the screen after it was read elsewhere, and counted as if it had not been.
+  local unread = decimal(unread_of(user))
+  if ARGV[14] ~= unread then
+    put(row, BADGE_WANT, unread)
   end
 end
 local still_clear = {}

@@ -329,3 +329,34 @@ async def test_a_full_redis_takes_nothing_half(
         assert await parts.names() == before
         notified = await parts.notify("n1")
         assert (notified.duplicate, notified.position.offset) == (False, 2)
+
+
+class TestALaneWithStrayMembers:
+    """Names in a lane that nobody put there, or that outlived their debts."""
+
+    async def test_one_whose_row_owes_nothing_is_taken_out(self, parts: LedgerParts) -> None:
+        """Else every claim would find it again, and every worker would ask without a pause."""
+        await parts.register()
+        lane = parts.keys.due(parts.tag("ann"), LANE)
+        await parts.order("ann", "ZADD", lane, 1, f"ann:{PHONE}", 1, "nobody:anything")
+        # Another member brings the partition into view.
+        assert await parts.due() == []
+        assert await parts.order("ann", "ZCARD", lane) == 0
+        assert (await parts.ledger.claim(LANE, 10, "w1")).next_due_ms is None
+
+
+class TestManyLetters:
+    """More than one step looks at."""
+
+    async def test_all_that_are_named_are_looked_at(self, parts: LedgerParts) -> None:
+        """And one that is named late is found."""
+        await parts.register()
+        await parts.notify("n1")
+        (claimed,) = await parts.due()
+        dead = (DeadOffset(1, "n1", "odd"),)
+        await parts.ledger.finish(Finish("ann", PHONE, LANE, claimed.claim, dead=dead))
+        (letter,) = (await parts.ledger.dead_letters(None, "", 10)).letters
+        unknown = [letter.id.replace(letter.id.split("-")[0], str(number), 1) for number in range(1, 1200)]
+        assert await parts.ledger.drop_dead_letters(unknown) == 0
+        assert await parts.ledger.replay_dead_letters([*unknown, letter.id]) == 1
+        assert len(await parts.due()) == 1
