@@ -190,6 +190,11 @@ class RawClient:
         assert opcode == CLOSE, (opcode, payload[:80])
         return struct.unpack("!H", payload[:2])[0], payload[2:].decode()
 
+    async def read_some(self, most_bytes: int = 65_536) -> bytes:
+        """What has come, or comes next; nothing at the end of the stream."""
+        async with asyncio.timeout(_TIMEOUT_S):
+            return await self._reader.read(most_bytes)
+
     async def read_to_end(self, timeout_s: float = _TIMEOUT_S) -> bytes:
         """Everything until the peer ends the stream, in whatever way."""
         received = bytearray()
