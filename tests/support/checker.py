@@ -7,8 +7,10 @@ was published as number 7 holds ``{"n": 7}``.
 
 from __future__ import annotations
 
+import time
+from bisect import bisect_left
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.support.sdk import Fields
@@ -61,7 +63,9 @@ class Witness:
                 )
             case "connecting" | "connected":
                 if event == "connecting" and self._places:
-                    self._checker.lost_connections += 1
+                    self._checker.lost_at_s.append(time.monotonic())
+                elif self._places:
+                    self._checker.reconnected_at_s.append(time.monotonic())
                 for trail in self._trails.values():
                     trail.append(f"{event} {fields.get('code', '')}")
             case _:
@@ -125,10 +129,17 @@ class Checker:
         self.witnesses: list[Witness] = []
         self.gaps: Counter[str] = Counter()
         """Honest gaps by channel: ``recovered: false`` to a client that asked to resume."""
-        self.lost_connections = 0
-        """How often a client that was connected no longer was."""
+        self.lost_at_s: list[float] = []
+        """When a client that was connected no longer was, on the monotonic clock."""
+        self.reconnected_at_s: list[float] = []
+        """When one of them was connected again."""
         self._violations: list[str] = []
         self._numbers: defaultdict[str, dict[Place, int]] = defaultdict(dict)
+
+    @property
+    def lost_connections(self) -> int:
+        """How often a client that was connected no longer was."""
+        return len(self.lost_at_s)
 
     def witness(self, name: str) -> Witness:
         """Somebody new to tell us."""
@@ -199,6 +210,12 @@ class Checker:
             if earlier != place and (earlier.epoch == place.epoch or not repeated):
                 found.append(f"{channel}: #{number} was published twice, at {earlier} and at {place}")
         return found
+
+
+def most_within(times_s: Sequence[float], window_s: float) -> int:
+    """Most of these moments that lie within so many seconds."""
+    ordered = sorted(times_s)
+    return max((bisect_left(ordered, each + window_s) - i for i, each in enumerate(ordered)), default=0)
 
 
 def _shown(fields: Fields) -> str:
