@@ -78,7 +78,7 @@ async def status_of_upgrade(hub: Limited, **headers: str | None) -> int:
 
 async def closed_after_replies(client: WireClient) -> tuple[list[dict[str, Any]], int]:
     """All messages until the close frame, and its code."""
-    messages = []
+    messages: list[dict[str, Any]] = []
     while True:
         opcode, payload = await client.raw.read_frame()
         if opcode == CLOSE:
