@@ -1,0 +1,1 @@
+"""Clients that lose their hub at once, and resume on the others."""
