@@ -5,9 +5,9 @@ An implementation is named in the composition root only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from hub.engine.broker import Broker, BrokerEvents
 from hub.engine.control import Answer, Control, ControlHandler, Request
@@ -56,6 +56,16 @@ class EngineLifecycle(Protocol):
 
         Raises:
             EngineUnavailable: when the engine cannot be reached.
+        """
+        ...
+
+    async def replace_policy(self, namespaces: Mapping[str, Mapping[str, Any]]) -> None:
+        """The options of the namespaces changed on purpose: have those who share the engine find these.
+
+        Called only between :meth:`start` and :meth:`stop`. Nodes that run keep what they have.
+
+        Raises:
+            EngineUnavailable: when the engine did not answer; it may have been done all the same.
         """
         ...
 
