@@ -30,6 +30,10 @@ BASE: dict[str, Any] = {
     "auth.secret": SECRET,
     "log.level": "warning",
     "inbox.enabled": False,
+    # What is measured is how fast it can be.
+    "limits.connects_per_s": 0,
+    "limits.commands_per_s": 0,
+    "limits.user_commands_per_s": 0,
     "channels.without_namespace": {
         "history_size": 100,
         "history_ttl": "300s",

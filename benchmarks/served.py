@@ -37,6 +37,12 @@ name = "benchmark"
 key = "{API_KEY}"
 scopes = ["admin"]
 
+[limits]
+connects_per_s = 0
+commands_per_s = 0
+user_commands_per_s = 0
+connections_per_user = 0
+
 [channels.without_namespace]
 history_size = 100
 history_ttl = "300s"

@@ -28,7 +28,6 @@ def find_contradictions(settings: Settings) -> Iterator[Finding]:
     yield from _api(settings)
     yield from _channels(settings)
     yield from check_push(settings)
-    yield from _limits(settings)
     if settings.ping.pong_timeout_s >= settings.ping.interval_s:
         yield Finding(
             ("ping", "pong_timeout_s"), "should be less than ping.interval_s", (("ping", "interval_s"),)
@@ -77,6 +76,12 @@ def find_risks(settings: Settings) -> Iterator[Finding]:
     """What works but is unwise; told to the operator, never refused."""
     if not settings.api.keys and not settings.insecure.api:
         yield Finding(("api", "keys"), "is empty: the server API refuses every call")
+    limits = settings.limits
+    if limits.commands_per_s and limits.commands_burst < limits.max_channels:
+        yield Finding(
+            ("limits", "commands_burst"),
+            "is less than limits.max_channels: a client that comes back with all of them is refused some",
+        )
     insecure = settings.insecure
     for name in ("client", "api", "short_secrets"):
         if getattr(insecure, name):
@@ -94,16 +99,6 @@ def _listeners(settings: Settings) -> Iterator[Finding]:
         yield from unreadable(path, file)
     if internal.port and internal.port == http.port:
         yield Finding(("internal", "port"), "should differ from http.port", (("http", "port"),))
-
-
-def _limits(settings: Settings) -> Iterator[Finding]:
-    limits = settings.limits
-    if limits.commands_per_s and limits.commands_burst < limits.max_channels:
-        yield Finding(
-            ("limits", "commands_burst"),
-            "should not be less than limits.max_channels: a client that comes back subscribes to all at once",
-            (("limits", "max_channels"),),
-        )
 
 
 def _api(settings: Settings) -> Iterator[Finding]:

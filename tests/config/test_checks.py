@@ -152,3 +152,15 @@ def test_risks_are_told_and_not_refused() -> None:
     """An API that refuses everybody, and switches that take protection away."""
     risks = [key_text(finding.path) for finding in find_risks(Settings(insecure={"client": True}))]
     assert risks == ["api.keys", "insecure.client"]
+
+
+def test_a_burst_that_cannot_hold_all_channels_of_a_client_is_a_risk() -> None:
+    """SDKs subscribe to everything at once when they come back."""
+    api = {"keys": [{"name": "backend", "key": "k" * 32, "scopes": ["publish"]}]}
+    for limits, told in (
+        ({"max_channels": 100, "commands_burst": 99}, ["limits.commands_burst"]),
+        ({"max_channels": 100, "commands_burst": 100}, []),
+        ({"max_channels": 100, "commands_burst": 99, "commands_per_s": 0}, []),
+    ):
+        found = [key_text(finding.path) for finding in find_risks(Settings(limits=limits, api=api))]
+        assert found == told
