@@ -76,6 +76,12 @@ def find_risks(settings: Settings) -> Iterator[Finding]:
     """What works but is unwise; told to the operator, never refused."""
     if not settings.api.keys and not settings.insecure.api:
         yield Finding(("api", "keys"), "is empty: the server API refuses every call")
+    if settings.console.enabled and not any("admin" in key.scopes for key in settings.api.keys):
+        yield Finding(
+            ("console", "enabled"),
+            "is of no use without an API key that has the scope admin",
+            (("api", "keys"),),
+        )
     limits = settings.limits
     if limits.commands_per_s and limits.commands_burst < limits.max_channels:
         yield Finding(

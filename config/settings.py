@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from config.api import ApiSettings
 from config.auth import AuthSettings
 from config.channels import ChannelsSettings
+from config.console import ConsoleSettings
 from config.delivery import DeliverySettings, DevicesSettings, InboxSettings
 from config.limits import ExpirySettings, LimitsSettings, PingSettings
 from config.listeners import HttpSettings, InsecureSettings, InternalSettings, WebSocketSettings
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
+    console: ConsoleSettings = ConsoleSettings()
 
     @property
     def chosen_engine(self) -> Engine:

@@ -31,6 +31,7 @@ Limit = Literal[
     "app_call_rate",
     "receipt_rate_per_ip",
     "revocations",
+    "console_watches",
 ]
 """Every limit that can be reached, by the name it is counted under."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from asyncio import TimerHandle, get_running_loop
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 from prometheus_client import (
@@ -87,12 +87,21 @@ class Exposition:
 
     def page(self) -> bytes:
         """Everything, as Prometheus reads it (text format 1.0.0)."""
+        return generate_latest(self._everybody())
+
+    def samples(self) -> Iterator[tuple[str, Mapping[str, str], float]]:
+        """The same, sample by sample: full name, labels, value."""
+        for family in self._everybody().collect():
+            for sample in family.samples:
+                yield sample.name, sample.labels, sample.value
+
+    def _everybody(self) -> CollectorRegistry:
         self._refresh()
         if not self._directory:
-            return generate_latest(self.registry)
+            return self.registry
         everybody = CollectorRegistry()
         MultiProcessCollector(everybody, path=self._directory)  # type: ignore[no-untyped-call]
-        return generate_latest(everybody)
+        return everybody
 
     def _keep_fresh(self) -> None:
         self._refresh()

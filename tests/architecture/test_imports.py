@@ -39,6 +39,9 @@ ALLOWED: dict[str, set[str]] = {
     | {"hub.node", "hub.auth", "hub.channels", "hub.metrics", "hub.payloads", "hub.delivery", "hub.engine"}
     | {"hub.pacing"},
     "hub.ops": CORE | {"hub.node", "hub.fanout", "hub.transport", "hub.metrics"},
+    # See docs/decisions/0016-console.md.
+    "hub.console": CORE
+    | {"hub.node", "hub.fanout", "hub.protocol", "hub.api", "hub.payloads", "hub.metrics"},
     # Wider than first drawn: see docs/decisions/0006-publisher-imports.md.
     "hub.publisher": CORE
     | {"hub.engine", "hub.engine.redis", "hub.delivery", "hub.channels", "hub.payloads"},
@@ -50,12 +53,14 @@ ALLOWED: dict[str, set[str]] = {
 
 ANYTHING = {
     "hub.app",
+    "hub.consoles",
     "hub.engines",
     "hub.observing",
     "hub.reloading",
     "hub.serving",
     "hub.worker_app",
     "hub.cli",
+    "hub.doctor",
     "hub.from_settings",
     "hub.from_push_settings",
     "hub.__main__",
