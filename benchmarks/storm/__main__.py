@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.crowd import Crowd
 from benchmarks.redis.redis_process import RedisProcess, redis_process
 from benchmarks.support import Child, cores, percentile, print_table
+from config.limits import LimitsSettings
 
 MOST_P95_S = 10.0
 _ROOM = "room-{room}"
@@ -119,8 +120,8 @@ def _options() -> argparse.Namespace:
 
 def _settings(options: argparse.Namespace, redis: RedisProcess, *, survives: bool) -> str:
     settings: dict[str, Any] = {"engine": "redis", "redis.url": redis.url, "ping.interval_s": 3600}
-    if not (options.limited and survives):
-        settings["limits.connects_per_s"] = 0
+    limited = options.limited and survives
+    settings["limits.connects_per_s"] = LimitsSettings().connects_per_s if limited else 0
     return json.dumps(settings)
 
 
