@@ -97,8 +97,25 @@ class DeviceSession:
         Raises:
             EngineUnavailable: it is unknown whether that was noted.
         """
-        if not self.generation:
-            return
+        if self.generation:
+            await self._tell_again()
+
+    async def registered(self) -> None:
+        """The device was registered: its row learns of this connection, unless it knows a newer one.
+
+        Raises:
+            EngineUnavailable: it is unknown whether that was noted.
+        """
+        resumes = self.generation
+        if resumes:
+            welcome = await self._tell_again()
+            if welcome.known and welcome.generation >= resumes:
+                return
+        # The row is a new one: it knows no connection at all.
+        if self._connection.session.state is not State.CLOSED:
+            await self.hello()
+
+    async def _tell_again(self) -> Welcome:
         connection = self._connection
         node = connection.services.node
         resumes = self.generation
@@ -109,6 +126,7 @@ class DeviceSession:
             node.proofs.leave(connection.user, self.id, resumes, "dropped", None)
         elif self.generation and (not welcome.known or welcome.generation == resumes):
             self._welcomed(welcome)
+        return welcome
 
     def _welcomed(self, welcome: Welcome) -> None:
         self.generation = welcome.generation
@@ -247,7 +265,7 @@ class WithDevice:
             EngineUnavailable: it is unknown whether that was noted; registering may be repeated.
         """
         if self.device_session is not None and self.device_session.id == device:
-            await self.device_session.hello()
+            await self.device_session.registered()
 
     async def device_removed(self, device: str) -> None:
         """The user removed a device: if it is this one, nothing is proven for it any more."""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from hub.delivery.model import Hello
 from hub.engine.memory.ledger import MemoryLedger
 from hub.errors import REPLACED, EngineUnavailable
 from hub.node import node as node_room
@@ -290,6 +291,40 @@ async def test_of_two_that_connect_at_once_one_is_left(running: Running, inbox: 
         await answer_ping(new)
         await inbox.becomes_proven(1)
         assert (await inbox.view()).state == "foreground"
+
+
+@pytest.mark.parametrize("by", ["HTTP", "its socket"])
+async def test_a_late_registration_by_the_older_one_ends_no_newer_one(by: str) -> None:
+    """It is not closed yet, since its hub learns a moment later that the app has connected elsewhere."""
+    record = {"platform": "android", "provider": "recording", "app": "app", "environment": "production"}
+    async with running_hub({**QUIET, **APPS}) as hub:
+        inbox = Inbox(hub.hub)
+        await inbox.register()
+        async with connected(hub, data=hub_data()) as old:
+            newer = await inbox.engine.ledger.hello("42", DEVICE, Hello("elsewhere", "newer", "foreground"))
+            if by == "HTTP":
+                await inbox.register(token="another-token")
+                await inbox.hub.node.tell_device("42", DEVICE)
+            else:
+                told = {"method": "device.register", "data": record | {"token": "another-token"}}
+                assert "rpc" in await old.ask(rpc=told)
+            latest = await inbox.engine.ledger.hello("42", DEVICE, Hello("elsewhere", "latest", "foreground"))
+            assert latest.replaced == ("elsewhere", "newer")
+            assert latest.generation == newer.generation + 1
+
+
+async def test_a_row_that_was_made_anew_learns_of_the_connection(running: Running, inbox: Inbox) -> None:
+    """Removed and registered behind its back: the connection's former number means nothing any more."""
+    async with connected(running, data=hub_data()) as client:
+        await inbox.engine.devices.remove("42", DEVICE)
+        await inbox.register()
+        assert (await inbox.view()).state == "offline"
+        await inbox.hub.node.tell_device("42", DEVICE)
+        assert (await inbox.view()).state == "foreground"
+        await inbox.notify(1)
+        assert await numbers(client, 1) == [1]
+        await answer_ping(client)
+        await inbox.becomes_proven(1)
 
 
 async def test_another_device_is_left_alone(running: Running, inbox: Inbox) -> None:
