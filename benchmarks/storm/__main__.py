@@ -1,10 +1,10 @@
 """Ten thousand clients lose their hub at once and resume on the others, over Redis.
 
-    python -m benchmarks.storm [--clients 10000] [--hubs 3] [--rounds 3] [--limited]
+    python -m benchmarks.storm [--clients 10000] [--hubs 3] [--rounds 3] [--connects-per-s N]
 
 One hub holds all clients and is killed, while publications go on to their channels. Nobody balances
-between: clients go straight to the hubs that are left, in turn, all at once. ``--limited`` leaves
-`limits.connects_per_s` as it is by default, which refuses politely and spreads the storm.
+between: clients go straight to the hubs that are left, in turn, all at once. With
+``--connects-per-s`` the hubs that are left take no more (`limits.connects_per_s`) and refuse politely.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import Any
 from benchmarks.crowd import Crowd
 from benchmarks.redis.redis_process import RedisProcess, redis_process
 from benchmarks.support import Child, cores, percentile, print_table
-from config.limits import LimitsSettings
 
 MOST_P95_S = 10.0
 _ROOM = "room-{room}"
@@ -114,14 +113,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--payload-bytes", type=int, default=128)
     parser.add_argument("--window", type=int, default=64, help="connecting at once before the storm")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--limited", action="store_true", help="with the default limits.connects_per_s")
+    parser.add_argument("--connects-per-s", type=int, default=0, help="that each hub takes; 0 for no limit")
     return parser.parse_args()
 
 
 def _settings(options: argparse.Namespace, redis: RedisProcess, *, survives: bool) -> str:
     settings: dict[str, Any] = {"engine": "redis", "redis.url": redis.url, "ping.interval_s": 3600}
-    limited = options.limited and survives
-    settings["limits.connects_per_s"] = LimitsSettings().connects_per_s if limited else 0
+    per_s = options.connects_per_s if survives else 0
+    settings |= {"limits.connects_per_s": per_s, "limits.connects_burst": max(1, per_s)}
     return json.dumps(settings)
 
 
