@@ -8,6 +8,7 @@ that went without the last writes). Knows no connection.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import math
 import time
@@ -46,7 +47,8 @@ class RevokedCopy:
         self._version = NO_VERSION
         self._rules: dict[Kind, dict[str, Rule]] = {"user": {}, "token": {}, "issued": {}}
         self._any = False
-        self._first_end_ms = math.inf
+        self._ends: list[tuple[int, Kind, str]] = []
+        """A heap: which rule may be dropped when. One that was prolonged is in it more than once."""
         self._owed: dict[tuple[Kind, str], tuple[Rule, bool]] = {}
         """What is to be given back to the engine, and whether only where it has nothing newer."""
         self._compared_at_s = -math.inf
@@ -132,12 +134,17 @@ class RevokedCopy:
         if changes.complete:
             for rules in self._rules.values():
                 rules.clear()
-            self._first_end_ms = math.inf
+            self._ends.clear()
         self._version = changes.version
+        for rule in changes.rules:
+            _, only_new = self._owed.get(rule.key, (rule, True))
+            if only_new or not changes.complete:
+                # Somebody said something newer of it meanwhile.
+                self._owed.pop(rule.key, None)
         for rule in (*changes.rules, *(rule for rule, _ in self._owed.values())):
             self._rules[rule.kind][rule.subject] = rule
-            if rule.until_ms is not None and rule.until_ms != LIFTED:
-                self._first_end_ms = min(self._first_end_ms, rule.until_ms)
+            if rule.until_ms is not None:
+                heapq.heappush(self._ends, (rule.until_ms, rule.kind, rule.subject))
         self._any = any(self._rules.values())
         if changes.rules and self._on_change is not None:
             self._on_change(changes.rules)
@@ -176,13 +183,9 @@ class RevokedCopy:
 
     def _drop_old(self) -> None:
         now_ms = self._wall_s() * 1000
-        if now_ms < self._first_end_ms:
-            return
-        self._first_end_ms = math.inf
-        for rules in self._rules.values():
-            for subject, rule in list(rules.items()):
-                if not rule.holds(now_ms):
-                    del rules[subject]
-                elif rule.until_ms is not None:
-                    self._first_end_ms = min(self._first_end_ms, rule.until_ms)
+        while self._ends and self._ends[0][0] <= now_ms:
+            _, kind, subject = heapq.heappop(self._ends)
+            rule = self._rules[kind].get(subject)
+            if rule is not None and not rule.holds(now_ms):
+                del self._rules[kind][subject]
         self._any = any(self._rules.values())

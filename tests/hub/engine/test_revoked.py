@@ -214,11 +214,19 @@ class TestForgottenByTheEngine:
                 await copy.refresh()
             assert copy.is_blocked("1")
             assert copy.is_blocked("2")
+        # Somebody else gives one of them back, and it is lifted, before this copy can.
+        await put(Rule("user", "2"))
+        await engine.revocations.lift("user", "2")
+        with pytest.raises(EngineUnavailable):
+            await copy.refresh()
+        assert not copy.is_blocked("2")
         monkeypatch.setattr(engine.revocations, "put", put)
         await copy.refresh()
         newcomer = await copy_of(engine)
-        assert newcomer.is_blocked("1")
-        assert newcomer.is_blocked("2")
+        for each in (copy, newcomer):
+            await each.refresh()
+            assert each.is_blocked("1")
+            assert not each.is_blocked("2")
 
 
 def test_rules_of_one_key_are_told_apart_by_it() -> None:
