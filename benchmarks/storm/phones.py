@@ -76,6 +76,7 @@ class StormCrowd(Crowd):
             self._refused += 1
             told = _RETRY_AFTER.search(phone.received)
             self._drop(phone)
+            phone.received.clear()
             self._come_again(phone, float(told[1]) if told else PAUSE_S)
             return
         super()._upgraded(phone, sock)
