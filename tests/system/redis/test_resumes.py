@@ -74,7 +74,8 @@ async def test_many_who_resume_one_channel_are_read_for_together(tmp_path: Path,
         assert running.hub is not None
         node = running.hub.node
         for number in range(MISSED + 5):
-            published = await node.publish("room", b"%d" % number)
+            await node.publish("room", b"%d" % number)
+        published = await node.publish("room", b"the last one")
         assert published.position is not None
         top = published.position
         reads.count = 0
