@@ -200,10 +200,14 @@ class Changeable:
         public = from_settings.public_server_options(new).transport
         internal = from_settings.internal_server_options(new)
         origins = OriginPolicy(new.http.allowed_origins)
+        # The files that the running hub knows, whatever they hold now.
+        with from_settings.named_in_settings(("http", "tls_cert"), loaded):
+            show_certificate = self.public.certificate_read_again()
         policy = from_settings.channel_policy(new)
         if policy != from_settings.channel_policy(old):
             await node.engine.lifecycle.replace_policy(policy)
         # Nothing can fail from here on, and nobody gets a turn before it is done.
+        show_certificate()
         needless = put_keys_in_force()
         self.api_keys.replace(api_keys)
         node.rules = rules

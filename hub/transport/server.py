@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import functools
 import logging
+import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, cast
 
@@ -60,6 +61,7 @@ class HubServer:
         self._app = app
         self._servers: list[asyncio.Server] = []
         self._date_timer: asyncio.TimerHandle | None = None
+        self._ssl: ssl.SSLContext | None = None
         self.addresses: tuple[tuple[str, int], ...] = ()
         """Address and port of each listening socket; empty before the start."""
 
@@ -86,6 +88,21 @@ class HubServer:
         """
         self._state.adopt(options)
 
+    def certificate_read_again(self) -> Callable[[], None]:
+        """Look at the certificate's files; the call has whoever connects from now on see what is in them.
+
+        Raises:
+            OSError: when a file cannot be read or used (``ssl.SSLError`` is one).
+        """
+        tls, used = self._options.tls, self._ssl
+        if tls is None or used is None:
+            return lambda: None
+        # One that nobody uses: a half-changed one would end every handshake.
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            tls.certfile, tls.keyfile, tls.password
+        )
+        return lambda: used.load_cert_chain(tls.certfile, tls.keyfile, tls.password)
+
     async def start(self) -> None:
         """Listen. Nothing stays open when it fails.
 
@@ -95,6 +112,7 @@ class HubServer:
         door = front_door_class(self._state)
         config = self._config(door)
         config.load()
+        self._ssl = config.ssl
         loop = asyncio.get_running_loop()
         listeners = await open_listeners(
             self._options.host, self._options.port, reuse_port=self._options.reuse_port

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from hub.auth import TokenSigner, issue_connection_token, issue_subscription_tok
 from hub.engine.redis import SchemaMismatch
 from hub.errors import EngineUnavailable
 from hub.reloading import AT_RUN_TIME, EVERYTHING, Change, change_between
+from tests.support.certificates import make_certificate
 from tests.support.hub_process import (
     API_KEY,
     BASE,
@@ -208,6 +210,29 @@ async def test_pages_of_another_origin_can_be_let_in() -> None:
         assert (await upgrade(), await preflight()) == (403, 400)
         await reload(running, {"inbox.enabled": True, "http.allowed_origins": [origin["Origin"]]})
         assert (await upgrade(), await preflight()) == (101, 200)
+
+
+async def test_a_certificate_that_was_renewed_is_shown_to_who_comes_next(tmp_path: Path) -> None:
+    """Its files keep their names; who is connected notices nothing; files that do not match are refused."""
+    first = make_certificate(tmp_path)
+    settings = {"http.tls_cert": str(first.certfile), "http.tls_key": str(first.keyfile)}
+    trusts_first = first.client_context()
+    async with running_hub(settings) as running:
+        address = ("127.0.0.1", int(running.url.rpartition(":")[2]))
+        async with await RawClient.connect(address, tls=trusts_first) as early:
+            old_key = first.keyfile.read_bytes()
+            second = make_certificate(tmp_path)
+            new_key = second.keyfile.read_bytes()
+            second.keyfile.write_bytes(old_key)
+            with pytest.raises(SettingsError, match="tls_cert"):
+                await reload(running, settings)
+            second.keyfile.write_bytes(new_key)
+            await reload(running, settings)
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await RawClient.connect(address, tls=trusts_first)
+            async with await RawClient.connect(address, tls=second.client_context()) as late:
+                assert (await late.get("/health")).status == 200
+            assert (await early.get("/health")).status == 200
 
 
 # Mistakes.
