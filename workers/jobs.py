@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hub.delivery.notification import unpack
 from hub.engine.jobs import Jobs, JobStep
 from hub.engine.ledger import Ledger
-from hub.engine.notifying import notify_users
+from hub.engine.notifying import notify_users, withdraw
 from hub.errors import EngineUnavailable, HubError
 from workers.metrics import WorkerMetrics
 from workers.retry import Random
@@ -87,6 +87,10 @@ class JobExpander:
         if step is None:
             return False
         failed = await self._expand(step)
+        status = await self._jobs.status(step.id)
+        if status is not None and not status.running and status.done + status.failed < status.users:
+            # Cancelled meanwhile: whoever took it back may have passed some of these before they had it.
+            await withdraw(self._ledger, self._jobs, step.id, step.users)
         await self._jobs.finish_step(step, failed)
         self._metrics.job_step_finished(len(step.users), failed)
         return True

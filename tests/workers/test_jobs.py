@@ -7,13 +7,13 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from hub.delivery.model import NewEntry, Notified
 from hub.delivery.notification import Notification
-from hub.engine import Engine
+from hub.engine import Engine, Ledger
 from hub.engine.jobs import NewNotice, NoticeStatus
-from hub.engine.notifying import notify
+from hub.engine.notifying import notice_of, notify, withdraw
 from hub.errors import EngineUnavailable
 from tests.support.waiting import eventually, eventually_true
 from workers.jobs import ExpanderOptions, JobExpander
@@ -41,8 +41,13 @@ class Tripping:
         self._after = after
         self._times = times
         self.written: list[str] = []
+        self.asked = 0
+        self.delay_s = 0.0
 
     async def notify(self, user: str, entry: NewEntry) -> Notified:
+        self.asked += 1
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
         if len(self.written) >= self._after and self._times:
             self._times -= 1
             raise EngineUnavailable("gone for a moment")
@@ -51,6 +56,9 @@ class Tripping:
             self.written.append(user)
         return done
 
+    async def withdraw(self, user: str, notification: str) -> bool:
+        raise AssertionError("nobody cancelled anything")
+
 
 @contextlib.asynccontextmanager
 async def expanding(engine: Engine, metrics: NopWorkerMetrics, claim_s: float = 3.0) -> AsyncIterator[None]:
@@ -58,7 +66,7 @@ async def expanding(engine: Engine, metrics: NopWorkerMetrics, claim_s: float = 
     options = ExpanderOptions(claim_s=claim_s, survey_s=0.2)
     expander = JobExpander(engine.ledger, engine.jobs, options, metrics, lambda: 0.0, NopWorkerTracer())
     task = asyncio.create_task(expander.run())
-    if isinstance(engine.ledger, Tripping):
+    if isinstance(engine.ledger, Tripping | TakenBack):
         expander.wake()
     else:
         await engine.ledger.watch((), lambda lane: expander.wake())
@@ -107,6 +115,59 @@ async def test_a_step_that_was_cut_short_is_done_again_and_doubles_nothing(engin
         status = await done(engine)
     assert (status.done, status.failed) == (1200, 0)
     assert sorted(ledger.written) == sorted(USERS)
+
+
+class TakenBack:
+    """A ledger in whose midst the call is cancelled, before somebody in a step under way has it."""
+
+    def __init__(self, engine: Engine, before: str) -> None:
+        self._engine = engine
+        self._before = before
+
+    async def notify(self, user: str, entry: NewEntry) -> Notified:
+        if user == self._before:
+            await withdraw(self._engine.ledger, self._engine.jobs, "big", None)
+        return await self._engine.ledger.notify(user, entry)
+
+    async def withdraw(self, user: str, notification: str) -> bool:
+        return await self._engine.ledger.withdraw(user, notification)
+
+
+async def test_who_gets_it_while_it_is_taken_back_has_it_no_longer(engine: Engine) -> None:
+    """Also those that the cancelling call had passed before the step under way came to them."""
+    ledger = TakenBack(engine, before="user250")
+    async with expanding(replace(engine, ledger=ledger), NopWorkerMetrics()):  # type: ignore[arg-type]
+        await notify(engine.ledger, engine.jobs, call(), USERS)
+        await done(engine)
+
+        async def nobody_has_it() -> bool:
+            return {(await engine.ledger.summary(user)).unread for user in USERS} == {0}
+
+        await eventually_true(nobody_has_it, every_s=0.05)
+    assert (await engine.ledger.summary("user250")).top.offset == 1
+
+
+async def test_a_step_that_another_worker_ended_is_not_taken_back(engine: Engine) -> None:
+    """A slow worker that comes late finds the call through, which is no cancelling."""
+    users = USERS[:200]
+    await engine.jobs.open(notice_of(call(), users, as_job=True))
+    ledger = Tripping(engine.ledger, after=0, times=0)
+    slow = JobExpander(
+        cast(Ledger, ledger),
+        engine.jobs,
+        ExpanderOptions(claim_s=0.05),
+        NopWorkerMetrics(),
+        lambda: 0.0,
+        NopWorkerTracer(),
+    )
+    ledger.delay_s = 0.3
+    late = asyncio.create_task(slow.run())
+    await eventually(lambda: ledger.asked > 0)
+    async with expanding(engine, NopWorkerMetrics()):
+        await done(engine)
+        slow.begin_stop()
+        await asyncio.wait_for(late, 5)
+    assert {(await engine.ledger.summary(user)).unread for user in users} == {1}
 
 
 async def test_two_workers_share_one_call(engine: Engine) -> None:
