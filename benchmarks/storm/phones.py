@@ -75,9 +75,10 @@ class StormCrowd(Crowd):
         if phone.received.startswith((b"HTTP/1.1 503", b"HTTP/1.1 429")) and b"\r\n\r\n" in phone.received:
             self._refused += 1
             told = _RETRY_AFTER.search(phone.received)
+            wait_s = float(told[1]) if told else PAUSE_S
             self._drop(phone)
             phone.received.clear()
-            self._come_again(phone, float(told[1]) if told else PAUSE_S)
+            self._come_again(phone, wait_s)
             return
         super()._upgraded(phone, sock)
 
