@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"hub.node", "hub.auth", "hub.channels", "hub.metrics", "hub.payloads", "hub.delivery", "hub.engine"}
     | {"hub.pacing"},
     "hub.ops": CORE | {"hub.node", "hub.fanout", "hub.transport", "hub.metrics"},
-    # See docs/decisions/0016-console.md.
+    # See docs/decisions/0017-console.md.
     "hub.console": CORE
     | {"hub.node", "hub.fanout", "hub.protocol", "hub.api", "hub.payloads", "hub.metrics"},
     # Wider than first drawn: see docs/decisions/0006-publisher-imports.md.

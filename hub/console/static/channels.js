@@ -1,10 +1,12 @@
 // Channels with their subscribers; one of them live, with its history, who is there, and a form to publish.
 
 import { call, watch } from "./client.js";
-import { badge, clock, count, every, field, h, pretty, run, section, setOffline, table, toast } from "./dom.js";
+import { badge, clock, count, every, field, h, pretty, renew, run, section, setOffline, table, toast } from "./dom.js";
 
 const SHOWN = 200;
+const AGAIN_MS = 3000;
 const KEPT_LINES = 200;
+const PRESENT_SHOWN = 50;
 
 const link = (channel) => `#/channels/${encodeURIComponent(channel)}`;
 
@@ -78,6 +80,7 @@ function live(channel) {
   const empty = h("p", { class: "empty" }, "What is published shows here.");
   let waiting = [];
   let abort = new AbortController();
+  let paused = false;
   let stopped = false;
 
   const draw = () => {
@@ -93,9 +96,10 @@ function live(channel) {
   };
   const follow = async () => {
     abort = new AbortController();
+    const { signal } = abort;
     say("connecting", "");
     try {
-      for await (const told of watch(channel, abort.signal)) {
+      for await (const told of watch(channel, signal)) {
         if (told.type === "watching") say("live", "good pulse");
         else {
           if (!waiting.length) requestAnimationFrame(draw);
@@ -104,18 +108,19 @@ function live(channel) {
       }
       say("ended by the hub", "warn");
     } catch (error) {
-      if (error.name === "AbortError") return say("paused", "");
+      if (signal.aborted) return paused && say("paused", "");
       say(error.message, "bad");
+      if (error.status >= 400 && error.status < 429) return;
     }
-    if (!stopped) setTimeout(() => !stopped && button.dataset.on && follow(), 3000);
+    // Unless somebody left, paused, or asked again meanwhile.
+    setTimeout(() => stopped || signal.aborted || follow(), AGAIN_MS);
   };
-  const button = h("button", { type: "button", class: "button small", "data-on": "1" }, "Pause");
+  const button = h("button", { type: "button", class: "button small" }, "Pause");
   button.addEventListener("click", () => {
-    if (button.dataset.on) abort.abort();
+    paused = !paused;
+    button.textContent = paused ? "Go on" : "Pause";
+    if (paused) abort.abort();
     else follow();
-    button.textContent = button.dataset.on ? "Go on" : "Pause";
-    button.toggleAttribute("data-on");
-    if (button.hasAttribute("data-on")) button.dataset.on = "1";
   });
   const clear = h("button", { type: "button", class: "button small", onclick: () => lines.replaceChildren() }, "Clear");
   follow();
@@ -138,7 +143,6 @@ export function channel(root, { rest: name }) {
   const numbers = h("p", { class: "lead" }, " ");
   const present = section("Who is there", { id: "presence" }, h("p", { class: "empty" }, "Asking …"));
   const history = section("History", { id: "history" }, h("p", { class: "empty" }, "Asking …"));
-  const show = (panel, ...what) => panel.replaceChildren(panel.firstChild, ...what);
   root.append(
     h("header", null, h("a", { class: "back", href: "#/channels" }, "‹ Channels"), h("h1", { class: "name" }, name), numbers),
     h("div", { class: "columns" }, stream.element, h("div", { class: "stack" }, publishForm(name), present, history)),
@@ -150,15 +154,19 @@ export function channel(root, { rest: name }) {
     ]);
     if (there.status === "fulfilled") {
       const clients = Object.values(there.value.presence);
-      show(present, table(PRESENT, clients.slice(0, 50), "Nobody."), clients.length > 50 ? h("p", { class: "empty" }, `${count(clients.length - 50)} more.`) : "");
-    } else if (there.reason.code) show(present, h("p", { class: "empty" }, "Presence is off in this channel."));
+      const more = clients.length - PRESENT_SHOWN;
+      renew(present, clients, () => [
+        table(PRESENT, clients.slice(0, PRESENT_SHOWN), "Nobody."),
+        more > 0 ? h("p", { class: "empty" }, `${count(more)} more.`) : "",
+      ]);
+    } else if (there.reason.code) renew(present, null, () => [h("p", { class: "empty" }, "Presence is off in this channel.")]);
     if (past.status === "fulfilled") {
       numbers.textContent = `Top of the stream: offset ${past.value.offset}, epoch ${past.value.epoch}`;
-      const items = past.value.publications.map((each) => lineOf({ type: "publication", ...each }));
-      show(history, items.length ? h("ol", { class: "lines" }, items) : h("p", { class: "empty" }, "Empty."));
+      const items = past.value.publications.map((each) => ({ type: "publication", ...each }));
+      renew(history, items, () => [items.length ? h("ol", { class: "lines" }, items.map(lineOf)) : h("p", { class: "empty" }, "Empty.")]);
     } else if (past.reason.code) {
       numbers.textContent = past.reason.code === 108 ? "This channel keeps no history." : past.reason.message;
-      show(history, h("p", { class: "empty" }, "None is kept."));
+      renew(history, null, () => [h("p", { class: "empty" }, "None is kept.")]);
     }
     const failed = [there, past].find((each) => each.status === "rejected" && !each.reason.code);
     setOffline(failed ? failed.reason : null);

@@ -85,6 +85,17 @@ export const badge = (text, kind = "") => h("span", { class: `badge ${kind}` }, 
 export const section = (title, props, ...children) =>
   h("section", { class: "panel", ...props }, h("h2", null, title), ...children);
 
+const drawn = new WeakMap();
+
+// Fills `element` below its headline when there is news: a text that somebody marks should stay marked.
+export function renew(element, told, make) {
+  const text = JSON.stringify(told);
+  if (drawn.get(element) === text) return;
+  drawn.set(element, text);
+  const headline = element.matches(".panel") ? [element.firstChild] : [];
+  element.replaceChildren(...headline, ...make());
+}
+
 export function field(label, input, hint) {
   return h("label", { class: "field" }, h("span", null, label), input, hint ? h("small", null, hint) : null);
 }
@@ -155,4 +166,9 @@ export function when(ms) {
   return h("time", { datetime: at.toISOString(), title: at.toISOString() }, today ? clock(ms) : `${day} ${clock(ms)}`);
 }
 
-export const pretty = (value) => JSON.stringify(value, null, 2);
+// JSON on one line where it is short. Within texts JSON has no line breaks, so only its own go.
+export function pretty(value) {
+  const lines = JSON.stringify(value, null, 2);
+  const line = lines.replace(/\n\s*/g, " ");
+  return line.length <= 100 ? line : lines;
+}

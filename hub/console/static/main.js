@@ -14,7 +14,7 @@ const PAGES = {
   channels: { label: "Channels", list: channels, one: channel },
   users: { label: "Users", list: users, one: user },
   notifications: { label: "Notify", list: notifications, one: trace },
-  letters: { label: "Letters", list: letters },
+  letters: { label: "Dead letters", list: letters },
 };
 
 const app = document.getElementById("app");

@@ -1,7 +1,7 @@
 // Notify users, with the plan before it is done; and what became of a notification, device by device.
 
 import { call } from "./client.js";
-import { badge, clock, count, dangerous, every, field, h, millis, run, section, setOffline, table, toast } from "./dom.js";
+import { badge, clock, count, dangerous, every, field, h, millis, renew, run, section, setOffline, table, toast } from "./dom.js";
 
 export const traceLink = (id, user) => `#/notifications/${encodeURIComponent(id)}${user ? `?user=${encodeURIComponent(user)}` : ""}`;
 
@@ -20,7 +20,7 @@ function notifyForm(users) {
   const title = input("title", "Hello");
   const body = input("body", "From the console");
   const data = h("textarea", { name: "data", rows: 2, spellcheck: "false", placeholder: '{"chat": "lobby"}' });
-  const fallback = h("select", { name: "fallback" }, h("option", { value: "push" }, "push to devices that do not prove it"), h("option", { value: "none" }, "never push"));
+  const fallback = h("select", { name: "fallback" }, h("option", { value: "push" }, "push"), h("option", { value: "none" }, "never push"));
   const priority = h("select", { name: "priority" }, h("option", { value: "high" }, "high"), h("option", { value: "normal" }, "normal"));
   const plan = h("div", { id: "plan" });
   const send = h("button", { class: "button primary" }, "Send");
@@ -47,7 +47,7 @@ function notifyForm(users) {
     field("Users", to, "Ids, with commas between them"),
     h("div", { class: "fields" }, field("Title", title), field("Text", body)),
     field("Data for the app", data, "Any JSON, or nothing"),
-    h("div", { class: "fields" }, field("Without proof", fallback), field("Priority", priority)),
+    h("div", { class: "fields" }, field("Without proof of receipt", fallback), field("Priority", priority)),
     h("div", { class: "actions" }, send, dry),
     plan,
   );
@@ -120,7 +120,6 @@ export function trace(root, { rest: id, query }) {
     h("header", null, h("a", { class: "back", href: "#/notifications" }, "‹ Notifications"), h("h1", { class: "name mono" }, id), status, h("div", { class: "actions" }, takeBack)),
     devices,
   );
-  let shown = "";
   return every(1.5, async () => {
     const ask = async (method, params) => {
       try {
@@ -133,11 +132,7 @@ export function trace(root, { rest: id, query }) {
     const [state, found] = await Promise.all([ask("notify_status", { id }), ask("notification_trace", { id, ...(user ? { user } : {}) })]);
     setOffline(null);
     status.textContent = state ? `${state.state}: ${count(state.done)} of ${count(state.users)} users notified${state.failed ? `, ${count(state.failed)} failed` : ""}` : "Nothing is known of this call, or no more.";
-    // Drawn anew only when there is news: a text that somebody marks should stay marked.
-    const text = JSON.stringify(found);
-    if (text === shown) return;
-    shown = text;
     const list = found?.devices ?? [];
-    devices.replaceChildren(...(list.length ? list.map(timeline) : [h("p", { class: "empty" }, "No step is known.")]));
+    renew(devices, list, () => (list.length ? list.map(timeline) : [h("p", { class: "empty" }, "No step is known.")]));
   });
 }

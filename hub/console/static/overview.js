@@ -1,9 +1,8 @@
 // All nodes, and what this one does right now.
 
 import { call } from "./client.js";
-import { badge, count, decimal, duration, every, h, millis, setOffline, table } from "./dom.js";
+import { badge, count, decimal, duration, every, h, millis, renew, setOffline, table } from "./dom.js";
 import { Plot } from "./plot.js";
-import { SPAN_MS } from "./rates.js";
 
 const PUSHES = [
   { key: "push_accepted", label: "accepted", cls: "s-good" },
@@ -54,13 +53,13 @@ export function overview(root, { rates }) {
   );
 
   let drawn = [];
-  const unsubscribe = rates.subscribe(({ points, latest }) => {
+  const unsubscribe = rates.subscribe(({ points, latest, spanMs }) => {
     if (!drawn.length) {
       drawn = plots(latest).map((options) => new Plot(options));
       grid.replaceChildren(...drawn.map((plot) => plot.element));
       about.textContent = latest.measured ? `Plots are of ${latest.node}` : "Nothing is measured: metrics.enabled is off";
     }
-    for (const plot of drawn) plot.show(points, SPAN_MS);
+    for (const plot of drawn) plot.show(points, spanMs);
   });
 
   const stop = every(3, async () => {
@@ -71,7 +70,7 @@ export function overview(root, { rates }) {
     tiles.users.value.textContent = sum("num_users");
     tiles.subscriptions.value.textContent = sum("num_subs");
     tiles.nodes.value.textContent = count(found.length);
-    nodes.replaceChildren(table(NODES, found, "No node answered."));
+    renew(nodes, found, () => [table(NODES, found, "No node answered.")]);
   });
   return () => {
     unsubscribe();

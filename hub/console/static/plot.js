@@ -3,7 +3,7 @@
 import { h, svg, clock } from "./dom.js";
 
 const HEIGHT = 120;
-const LEFT = 40;
+const LEFT = 50;
 const RIGHT = 8;
 const TOP = 8;
 const BOTTOM = 18;
@@ -70,9 +70,8 @@ export class Plot {
       svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: this.y(value), y2: this.y(value) }),
       svg("text", { class: "tick", x: LEFT - 6, y: this.y(value) + 3.5, "text-anchor": "end" }, this.format(value)),
     ]);
-    const minutes = Math.round(this.span / 60000);
     const axis = [
-      svg("text", { class: "tick", x: LEFT, y: HEIGHT - 3 }, `${minutes} min ago`),
+      svg("text", { class: "tick", x: LEFT, y: HEIGHT - 3 }, `${Math.round(this.span / 60000)} min ago`),
       svg("text", { class: "tick", x: width - RIGHT, y: HEIGHT - 3, "text-anchor": "end" }, "now"),
     ];
     const lines = this.series.map((each) => this.#line(each));

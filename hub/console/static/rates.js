@@ -4,7 +4,7 @@ import { look } from "./client.js";
 import { every, setOffline } from "./dom.js";
 
 const EVERY_S = 2;
-export const SPAN_MS = 5 * 60 * 1000;
+const KEPT_MS = 5 * 60_000;
 
 const GAUGES = ["connections", "debts", "loop_lag_s"];
 
@@ -14,6 +14,12 @@ export class Rates {
     this.latest = null;
     this.listeners = new Set();
     this.stop = every(EVERY_S, () => this.#take());
+  }
+
+  // Whole minutes that hold all points: a plot of the first minute should not be four parts empty.
+  get spanMs() {
+    const age = this.points.length ? this.latest.at - this.points[0].at : 0;
+    return Math.min(KEPT_MS, Math.max(1, Math.ceil(age / 60_000)) * 60_000);
   }
 
   subscribe(listener) {
@@ -37,7 +43,7 @@ export class Rates {
     const pushes = { accepted: 0, later: 0, gone: 0, dead: 0, stop: 0, ...told.pushes };
     for (const [outcome, total] of Object.entries(pushes)) values[`push_${outcome}`] = told.pushes ? rate(total, before?.pushes?.[outcome]) : null;
     this.points.push({ at: told.at, values });
-    while (this.points[0].at < told.at - SPAN_MS) this.points.shift();
+    while (this.points[0].at < told.at - KEPT_MS) this.points.shift();
     for (const listener of this.listeners) listener(this);
   }
 }

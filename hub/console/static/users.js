@@ -1,7 +1,7 @@
 // A user: connections, devices with what they are owed, inbox; and what an operator may do about them.
 
 import { call, has } from "./client.js";
-import { badge, count, dangerous, every, field, h, run, section, setOffline, table, toast, when } from "./dom.js";
+import { badge, count, dangerous, every, h, renew, run, section, setOffline, table, toast, when } from "./dom.js";
 import { traceLink } from "./notifications.js";
 
 const HOUR_MS = 3_600_000;
@@ -99,7 +99,6 @@ export function user(root, { rest: id }) {
   const connections = section("Connections", { id: "connections" });
   const devices = section("Devices", { id: "devices" });
   const inbox = section("Inbox", { id: "inbox" });
-  const show = (panel, ...what) => panel.replaceChildren(panel.firstChild, ...what);
   const notify = h("a", { class: "button", href: `#/notifications?users=${encodeURIComponent(id)}` }, "Notify");
   root.append(
     h("header", null, h("a", { class: "back", href: "#/users" }, "‹ Users"), h("h1", { class: "name" }, id), bar),
@@ -111,15 +110,20 @@ export function user(root, { rest: id }) {
   return every(3, async () => {
     const live = await call("connections", { user: id });
     setOffline(null);
-    show(connections, table(CONNECTIONS, Object.entries(live.connections), "Not connected."));
+    const now = Object.entries(live.connections);
+    renew(connections, now, () => [table(CONNECTIONS, now, "Not connected.")]);
     try {
       const [owned, page] = await Promise.all([call("device_list", { user: id }), call("inbox_history", { user: id, limit: 20 })]);
-      show(devices, owned.devices.length ? h("div", { class: "devices" }, owned.devices.map(deviceCard)) : h("p", { class: "empty" }, "No device is registered: nothing can be pushed."));
-      const counts = h("p", { class: "dim" }, `${count(page.unread)} unread · read up to ${page.read} of ${page.head}`);
-      show(inbox, counts, ...(page.items.length ? page.items.map((item) => inboxItem(id, item)) : [h("p", { class: "empty" }, "Empty.")]));
+      renew(devices, owned, () => [
+        owned.devices.length ? h("div", { class: "devices" }, owned.devices.map(deviceCard)) : h("p", { class: "empty" }, "No device is registered: nothing can be pushed."),
+      ]);
+      renew(inbox, page, () => [
+        h("p", { class: "dim" }, `${count(page.unread)} unread · read up to ${page.read} of ${page.head}`),
+        ...(page.items.length ? page.items.map((item) => inboxItem(id, item)) : [h("p", { class: "empty" }, "Empty.")]),
+      ]);
     } catch (error) {
       if (error.code !== 108) throw error;
-      for (const panel of [devices, inbox]) show(panel, h("p", { class: "empty" }, "Inboxes are off (inbox.enabled)."));
+      for (const panel of [devices, inbox]) renew(panel, null, () => [h("p", { class: "empty" }, "Inboxes are off (inbox.enabled).")]);
     }
   });
 }
