@@ -27,7 +27,12 @@ _NOT_SECRET = frozenset({"token_hash", "idempotency_key", "collapse_key", "token
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _SECRET_IN_TEXT = re.compile(r"(?i)((?:api_key|token|secret|password)=|bearer\s+|://[^/\s:@]*:)[^\s&\"'@]+")
 
-QUIET_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "httpx", "httpcore", "asyncio")
+QUIET_LOGGERS = (
+    *("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "httpx", "httpcore", "asyncio"),
+    # What they tell at DEBUG are headers and addresses, and in those are device tokens and credentials.
+    *("hpack", "h2", "urllib3", "requests", "aiohttp", "aioapns", "pywebpush"),
+    *("google", "firebase_admin", "opentelemetry"),
+)
 """Libraries that tell at INFO what the hub tells itself, or tell more than belongs into a log."""
 
 
