@@ -29,6 +29,7 @@ class SeenSpan:
     id: str
     parent: str
     service: str
+    node: str
     facts: dict[str, str]
 
 
@@ -74,6 +75,7 @@ class Collector:
                             span.span_id.hex(),
                             span.parent_span_id.hex(),
                             about.get("service.name", ""),
+                            about.get("service.instance.id", ""),
                             {
                                 each.key: each.value.string_value or str(each.value.int_value)
                                 for each in span.attributes
