@@ -121,13 +121,14 @@ class Node:
 
     async def stop(self, deadline_s: float = 10.0) -> None:
         """Finish the farewells that are under way, within ``deadline_s``, and let go of the engine."""
+        ends_at_s = time.monotonic() + deadline_s
         if self._detached:
             _, late = await asyncio.wait(self._detached, timeout=deadline_s)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self.revoking.stop()
-        await self.proofs.stop(deadline_s)
+        await self.proofs.stop(max(0.0, ends_at_s - time.monotonic()))
         await self.listening.stop()
         await self.engine.control.stop()
         await self.engine.broker.stop()

@@ -17,7 +17,8 @@ from hub.metrics import NopMetrics
 from hub.ops.drain import Connections, Drain, DrainOptions, Leaving
 from tests.support.hub_process import Running, hub_process, running_hub, settings_env
 from tests.support.inboxes import DEVICE, WITH_INBOX, Inbox, answer_ping, hub_data, numbers
-from tests.support.raw_client import RawClient, upgrade_request
+from tests.support.processes import free_port
+from tests.support.raw_client import CLOSE, RawClient, upgrade_request
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.waiting import eventually_true
 from tests.support.wire_client import connected
@@ -159,6 +160,26 @@ async def test_balancers_are_given_time_before_anybody_is_turned_away(tmp_path: 
         assert await ending == 0
 
 
+async def test_the_drain_can_be_watched_on_the_internal_port(tmp_path: Path) -> None:
+    """Which stays open to the end, and says how many are left."""
+    port = free_port()
+    env = settings_env(shutdown__connections_per_s=2, internal__port=port)
+    async with hub_process(tmp_path, env=env) as running, httpx.AsyncClient(trust_env=False) as http:
+        async with connected(running, "1"), connected(running, "2"), connected(running, "3") as last:
+            ending = asyncio.create_task(running.terminate())
+            seen: list[str] = []
+
+            async def says_one() -> bool:
+                page = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
+                seen.extend(line for line in page.splitlines() if line.startswith("hub_drain_"))
+                return "hub_drain_connections_left 1.0" in seen
+
+            await eventually_true(says_one, every_s=0.02)
+            assert (await http.get(f"http://127.0.0.1:{port}/health/ready")).json()["reasons"] == ["draining"]
+            assert await last.closed() == (3001, "shutdown")
+        assert await ending == 0
+
+
 async def test_at_a_keyboard_nobody_waits_for_balancers(tmp_path: Path) -> None:
     """SIGINT goes straight on."""
     async with hub_process(tmp_path, env=settings_env(shutdown__ready_wait_s=60)) as running:
@@ -234,3 +255,17 @@ async def test_devices_are_told_of_before_the_engine_is_let_go(redis: RedisServe
         await inbox.becomes_proven(offset)
         view = await inbox.view(DEVICE)
         assert (view.state, view.owed) == ("offline", 0)
+
+
+async def test_the_end_does_not_wait_for_an_engine_that_is_away(redis: RedisServer, tmp_path: Path) -> None:
+    """Departures that cannot be told are given up with the deadline: leases and debts end by themselves."""
+    env = settings_env(redis__url=redis.url, shutdown__deadline_s=2, inbox__enabled=True)
+    async with hub_process(tmp_path, env=env) as running, connected(running, data=hub_data()) as client:
+        await client.subscribe("news")
+        await redis.stop()
+        # Two seconds, one for last words, and what a busy machine takes to end a process.
+        ending = asyncio.create_task(running.terminate(timeout_s=7))
+        while (await client.raw.read_frame())[0] != CLOSE:
+            pass
+        client.raw.reset()
+        assert await ending == 0

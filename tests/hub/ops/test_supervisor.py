@@ -109,7 +109,7 @@ async def test_one_that_crashed_is_replaced_and_the_other_serves_on(
     async with pair(redis, tmp_path) as running:
         first, second = children_of(running.pid)
         folder = metrics_folder_of(first)
-        await call(running, "publish", channel="news", data={})
+        await eventually(lambda: bool(list(folder.glob(f"gauge_live*_{first}.db"))))
         os.kill(first, signal.SIGKILL)
         await eventually(lambda: len(set(children_of(running.pid)) - {first}) == 2)
         replaced = set(children_of(running.pid)) - {first, second}
