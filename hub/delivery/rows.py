@@ -138,6 +138,16 @@ class UserState:
             count += not entry.terms.withdrawn
         return count
 
+    def note_seen(self, notification: str, seen: Seen) -> None:
+        """The inbox knows an id. Behind the others: the first is always the one whose time is over first."""
+        self.seen.pop(notification, None)
+        self.seen[notification] = seen
+
+    def forget_seen(self, now_ms: int) -> None:
+        """Let go the ids whose time is over."""
+        while self.seen and now_ms >= self.seen[first := next(iter(self.seen))].until_ms:
+            del self.seen[first]
+
     def entries_between(self, after: int, up_to: int) -> list[Entry]:
         """The entries with offsets above ``after``, up to ``up_to``, oldest first."""
         found: list[Entry] = []

@@ -31,7 +31,7 @@ def owe_new_entry(state: UserState, entry: Entry, body_hash: str, at: Moment, ef
     """Open the debts of an entry that was appended just now, and stands at the top."""
     state.entries.append(entry)
     terms = entry.terms
-    state.seen[terms.id] = Seen(state.top, body_hash, at.now_ms + SEEN_TTL_S * 1000)
+    state.note_seen(terms.id, Seen(state.top, body_hash, at.now_ms + SEEN_TTL_S * 1000))
     effects.mark(terms, Mark(at.now_ms, "accepted"))
     if terms.push:
         state.last_push = entry.offset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from hub.delivery.inbox import INBOX_POLICY
@@ -26,6 +26,9 @@ from hub.model import (
 
 SWEEP_INTERVAL_S = 5.0
 """How long something expired may still hold memory."""
+
+SWEPT_AT_ONCE = 500
+"""What is looked at before others get their turn: a millisecond or two."""
 
 
 class MemoryBroker:
@@ -50,7 +53,7 @@ class MemoryBroker:
         self._known: dict[tuple[str, str], tuple[float, PublishResult]] = {}
         self._versions: dict[tuple[str, str], tuple[float, int]] = {}
         self._sweeper: asyncio.Task[None] | None = None
-        self._also_swept: list[Callable[[], None]] = []
+        self._also_swept: list[Callable[[], Iterable[None]]] = []
 
     async def start(self, events: BrokerEvents) -> None:
         self._events = events
@@ -127,8 +130,8 @@ class MemoryBroker:
         """Drop the stream with its position."""
         self._streams.pop(channel, None)
 
-    def on_sweep(self, sweep: Callable[[], None]) -> None:
-        """Call ``sweep`` whenever things whose time is over are freed."""
+    def on_sweep(self, sweep: Callable[[], Iterable[None]]) -> None:
+        """Run ``sweep`` whenever things that are over are freed; others get their turn where it yields."""
         self._also_swept.append(sweep)
 
     def _append(
@@ -186,18 +189,29 @@ class MemoryBroker:
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
-            self.sweep()
+            for _ in self._sweep_in_turns():
+                await asyncio.sleep(0)
 
     def sweep(self) -> None:
         """Free everything whose time is over."""
+        for _ in self._sweep_in_turns():
+            pass
+
+    def _sweep_in_turns(self) -> Iterator[None]:
+        """As :meth:`sweep`. There may be very many, so that others get their turn where this yields."""
         now_s = self._clock_s()
-        for channel, stream in list(self._streams.items()):
-            stream.expire(now_s)
-            if now_s >= stream.expires_at_s and channel not in self._listened:
-                del self._streams[channel]
+        for number, channel in enumerate(list(self._streams), 1):
+            stream = self._streams.get(channel)
+            if stream is not None:
+                stream.expire(now_s)
+                if now_s >= stream.expires_at_s and channel not in self._listened:
+                    del self._streams[channel]
+            if number % SWEPT_AT_ONCE == 0:
+                yield
         for key in [key for key, (until_s, _) in self._known.items() if now_s >= until_s]:
             del self._known[key]
         for key in [key for key, (until_s, _) in self._versions.items() if now_s >= until_s]:
             del self._versions[key]
         for sweep in self._also_swept:
-            sweep()
+            yield
+            yield from sweep()

@@ -5,7 +5,7 @@ Rules change rows; here is seen to it that the queue of due rows, the traces and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from hub.delivery.moment import Effects, Moment
 from hub.delivery.options import DeliveryOptions
 from hub.delivery.rows import DeviceRow, UserState
 from hub.delivery.writing import withdrawn_data
-from hub.engine.memory.broker import MemoryBroker
+from hub.engine.memory.broker import SWEPT_AT_ONCE, MemoryBroker
 from hub.engine.memory.dead_letters import DeadLetters
 from hub.engine.memory.dues import DueQueue
 from hub.engine.memory.traces import Traces
@@ -153,15 +153,16 @@ class Inboxes:
             self.release(owner, row)
         del self._users[owner]
 
-    def sweep(self) -> None:
-        """Free everything whose time is over."""
+    def sweep(self) -> Iterator[None]:
+        """Free everything whose time is over. Others get their turn where it yields."""
         now_ms = self._now_ms()
-        self.traces.sweep(now_ms)
         self.dead_letters.sweep(now_ms)
-        for owner, kept in list(self._users.items()):
-            if now_ms >= kept.until_ms:
+        yield from self.traces.sweep(now_ms)
+        for number, owner in enumerate(list(self._users), 1):
+            kept = self._users.get(owner)
+            if kept is not None and now_ms >= kept.until_ms:
                 self._let_go(owner, kept.state)
-                continue
-            seen = kept.state.seen
-            for notification in [each for each, known in seen.items() if now_ms >= known.until_ms]:
-                del seen[notification]
+            elif kept is not None:
+                kept.state.forget_seen(now_ms)
+            if number % SWEPT_AT_ONCE == 0:
+                yield

@@ -110,9 +110,10 @@ class MemoryJobs:
         notice = self._notices.get(notice_id)
         return notice if notice is not None and self._now_ms() < notice.until_ms else None
 
-    def sweep(self) -> None:
-        """Free notices whose time is over, with what of them nobody expanded."""
+    def sweep(self) -> tuple[()]:
+        """Free notices whose time is over, with what of them nobody expanded. Few, so it never yields."""
         now_ms = self._now_ms()
         for notice_id in [each for each, notice in self._notices.items() if now_ms >= notice.until_ms]:
             del self._notices[notice_id]
             self._queue.pop(notice_id, None)
+        return ()

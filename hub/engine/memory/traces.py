@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hub.delivery.model import Mark
 from hub.delivery.options import MAX_TRACE_MARKS
+from hub.engine.memory.broker import SWEPT_AT_ONCE
 
 
 @dataclass(slots=True)
@@ -25,9 +27,11 @@ class Traces:
     def add(self, owner: str, notification: str, mark: Mark, now_ms: int) -> None:
         """One mark more; one whose trace ran out begins it anew."""
         traces = self._by_owner.setdefault(owner, {})
-        trace = traces.get(notification)
+        trace = traces.pop(notification, None)
         if trace is None or now_ms >= trace.until_ms:
-            trace = traces[notification] = _Trace()
+            trace = _Trace()
+        # Behind the others: the first is always the one whose time is over first.
+        traces[notification] = trace
         trace.marks.append(mark)
         trace.until_ms = now_ms + self._ttl_ms
 
@@ -40,10 +44,13 @@ class Traces:
         """All traces of a user."""
         self._by_owner.pop(owner, None)
 
-    def sweep(self, now_ms: int) -> None:
-        """Free those whose time is over."""
-        for owner, traces in list(self._by_owner.items()):
-            for notification in [each for each, trace in traces.items() if now_ms >= trace.until_ms]:
-                del traces[notification]
+    def sweep(self, now_ms: int) -> Iterator[None]:
+        """Free those whose time is over. Others get their turn where it yields."""
+        for number, owner in enumerate(list(self._by_owner), 1):
+            traces = self._by_owner.get(owner, {})
+            while traces and now_ms >= traces[first := next(iter(traces))].until_ms:
+                del traces[first]
             if not traces:
-                del self._by_owner[owner]
+                self._by_owner.pop(owner, None)
+            if number % SWEPT_AT_ONCE == 0:
+                yield

@@ -12,7 +12,7 @@ from hub.delivery.options import SEEN_TTL_S, DeliveryOptions
 from hub.engine import Engine
 from hub.engine.jobs import NOTICE_TTL_S, NewNotice
 from hub.engine.memory import memory_engine
-from hub.engine.memory.broker import MemoryBroker
+from hub.engine.memory.broker import SWEPT_AT_ONCE, MemoryBroker
 from tests.contracts.inboxes import PHONE, record
 
 
@@ -116,3 +116,26 @@ async def test_who_only_asks_leaves_nothing(parts: Parts) -> None:
         await parts.engine.ledger.withdraw(user, "n1")
     assert [each async for each in parts.engine.devices.export()] == []
     assert parts.engine.ledger._inboxes.owners() == []  # type: ignore[attr-defined]
+
+
+async def test_sweeping_many_leaves_others_their_turn(parts: Parts) -> None:
+    """Of streams, of traces and of users: nobody waits until all of them are looked at."""
+    for number in range(2 * SWEPT_AT_ONCE):
+        entry = NewEntry(EntryTerms("n1", True, 4_000_000_000_000), b"{}", "h")
+        await parts.engine.ledger.notify(f"u{number}", entry)
+    assert isinstance(parts.engine.broker, MemoryBroker)
+    assert len(list(parts.engine.broker._sweep_in_turns())) >= 3 * 2
+
+
+async def test_an_id_that_is_used_again_is_forgotten_after_the_others(parts: Parts) -> None:
+    """It stands in nobody's way, and is known for its whole time."""
+    for notification in ("n1", "n2"):
+        await parts.engine.ledger.notify("u", NewEntry(EntryTerms(notification, True, 1), b"{}", "h"))
+        parts.clock.now_s += 1
+    parts.clock.now_s += SEEN_TTL_S
+    entry = NewEntry(EntryTerms("n1", True, 1), b"{}", "h")
+    assert not (await parts.engine.ledger.notify("u", entry)).duplicate
+    parts.pass_time(SEEN_TTL_S - 1)
+    assert (await parts.engine.ledger.notify("u", entry)).duplicate
+    parts.pass_time(2)
+    assert not (await parts.engine.ledger.notify("u", entry)).duplicate
