@@ -29,6 +29,9 @@ from tests.system.redis.world import FAST
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+PATIENT = {**FAST, "redis__probe_timeout_s": 2, "redis__command_timeout_s": 2}
+"""Hubs that do not take a busy machine for a Redis that is away."""
+
 WITHIN_S = 1.0
 SIGNER = rsa_pair().signer(kid="k1")
 BLOCKED, REVOKED = 4501, 3500
@@ -65,9 +68,11 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             auth__jwks_url=keys.url,
             inbox__enabled=True,
             ping__interval_s=300,
-            **FAST,
+            **PATIENT,
         )
-        yield World(redis, await stack.enter_async_context(hubs(2, Path(folder), env)))
+        started = await stack.enter_async_context(hubs(2, Path(folder), env))
+        await started.become_ready()
+        yield World(redis, started)
 
 
 async def close_code(client: WireClient) -> int:
