@@ -55,11 +55,12 @@ class ShutdownSettings(Section):
 `deadline_s` together, and a few seconds more."""
 
     ready_wait_s: float = Field(default=5, ge=0)
-    """Seconds of serving on after SIGTERM while `/health/ready` says no already, so that load balancers notice \
-before anybody is turned away. SIGINT, a person at a keyboard, is not made to wait."""
+    """Seconds of serving on after SIGTERM while `/health/ready` says no already, so that load balancers \
+notice before anybody is turned away. SIGINT, a person at a keyboard, is not made to wait."""
     connections_per_s: int = Field(default=1_000, ge=0)
-    """Connections that each process closes per second, so that their clients do not all come to the other hubs \
-at once; 0 closes all at once. It is exceeded, with a warning, where they would not be gone within `deadline_s`."""
+    """Connections that each process closes per second, so that their clients do not all come to the other \
+hubs at once; 0 closes all at once. It is exceeded, with a warning, where they would not be gone within \
+`deadline_s`."""
     deadline_s: float = Field(default=20, gt=0)
     """Seconds after that for connections to leave and requests to finish, after which the rest is cut."""
 
