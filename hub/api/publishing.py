@@ -12,12 +12,13 @@ from hub.api.payloads import payload_of
 from hub.engine.jobs import NewNotice
 from hub.engine.notifying import distinct_users, notice_of
 from hub.errors import BAD_REQUEST, LIMIT_EXCEEDED, HubError
+from hub.model import PublishResult
 
 
 async def handle_publish(call: Call, request: requests.PublishRequest) -> results.PublishResult:
     """Publish to one channel."""
     if request.notify is None:
-        return await _publish(call, request.channel, request, _payload(request))
+        return _told(await _publish(call, request.channel, request, _payload(request)))
     call.caller.require_scope("notify")
     if request.notify.dry_run:
         raise HubError(BAD_REQUEST, "dry_run is for notify alone")
@@ -25,8 +26,11 @@ async def handle_publish(call: Call, request: requests.PublishRequest) -> result
     notification = notification_of(call, request.notify, len(users))
     job = notice_of(notification, users, as_job=True)
     published = await _publish(call, request.channel, request, _payload(request), job)
-    published.notify = NotifyResult(notification.id, len(users), job=notification.id)
-    return published
+    told = _told(published)
+    if not published.duplicate:
+        # What was published before was notified of then; nothing was queued now.
+        told.notify = NotifyResult(notification.id, len(users), job=notification.id)
+    return told
 
 
 async def handle_broadcast(call: Call, request: requests.BroadcastRequest) -> results.BroadcastResult:
@@ -38,7 +42,7 @@ async def handle_broadcast(call: Call, request: requests.BroadcastRequest) -> re
     payload = _payload(request)
 
     async def publish_to(channel: str) -> Struct:
-        return await _publish(call, channel, request, payload)
+        return _told(await _publish(call, channel, request, payload))
 
     outcomes = await attempt_all(request.channels, publish_to, parallel=True)
     return results.BroadcastResult([_item(outcome) for outcome in outcomes])
@@ -50,9 +54,9 @@ async def _publish(
     request: requests.PublishRequest | requests.BroadcastRequest,
     payload: bytes,
     job: NewNotice | None = None,
-) -> results.PublishResult:
+) -> PublishResult:
     call.caller.require_channel(channel)
-    published = await call.node.publish(
+    return await call.node.publish(
         channel,
         payload,
         tags=request.tags or None,
@@ -63,6 +67,9 @@ async def _publish(
         version_epoch=request.version_epoch or "",
         job=job,
     )
+
+
+def _told(published: PublishResult) -> results.PublishResult:
     if published.position is None:
         return results.PublishResult()
     return results.PublishResult(published.position.offset, published.position.epoch)

@@ -204,6 +204,9 @@ class DeviceSession:
         """Whether a pong closes debts: an offset stands for all before it, so none may be missing."""
         if not self.generation or self._acked < self._given_from:
             return False
+        if self._connection.native_ping:
+            # Browsers and libraries answer these below the app, and do so for one that is frozen.
+            return False
         return self.state == "foreground" or self._connection.services.options.background_counts
 
     def ask_for_proof(self) -> None:

@@ -64,6 +64,8 @@ class Claims:
                     through.add(tag)
         if failures and not rows:
             raise failures[0]
+        for failure in failures:
+            log.warning("! a partition was not claimed from: %s", failure)
         return ClaimBatch(tuple(rows), self._due.next_ms(lane), now_ms)
 
     async def _claim_at(self, tag: str, lane: str, limit: int, worker: str) -> tuple[int, list[Claimed]]:
@@ -71,7 +73,16 @@ class Claims:
         key = self._users.keys.due(tag, lane)
         now_ms, next_ms, rows = await self._users.run_at(tag, "claim", key, lane, limit, worker, new_birth())
         self._due.note(lane, tag, next_ms if isinstance(next_ms, int) else None, mark)
-        return now_ms, [self._claimed(row, now_ms) for row in rows]
+        found = [claimed for row in rows if (claimed := self._readable(row, now_ms)) is not None]
+        return now_ms, found
+
+    def _readable(self, row: Sequence[Any], now_ms: int) -> Claimed | None:
+        """One that cannot be read must not hold up the others of its batch; its claim runs out."""
+        try:
+            return self._claimed(row, now_ms)
+        except (ValueError, TypeError, KeyError, IndexError):
+            log.exception("! a claimed row of device %r cannot be read", row[1] if len(row) > 1 else b"")
+            return None
 
     def _claimed(self, row: Sequence[Any], now_ms: int) -> Claimed:
         (user, device, claim, until_ms, record, token, token_hash, token_ms, epoch, target, *rest) = row

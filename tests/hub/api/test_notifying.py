@@ -9,8 +9,13 @@ import pytest
 from starlette.applications import Starlette
 
 from hub.api import ApiOptions, create_api
+from hub.channels import ChannelOptions, ChannelRules
 from hub.delivery.model import DeadOffset, Finish, Hello, Unproven
 from hub.engine import Engine
+from hub.metrics import NopMetrics
+from hub.model import NodeId
+from hub.node import Node
+from hub.node.notifications import Notifications
 from tests.support.http_server import serving
 from tests.support.recording_node import RecordingNode
 
@@ -318,3 +323,19 @@ async def test_says_so_where_inboxes_are_off(node: RecordingNode, options: ApiOp
         headers = {"X-API-Key": "all-of-it"}
         async with httpx.AsyncClient(base_url=f"{url}/api", headers=headers, trust_env=False) as http:
             assert await refused(http, "notify", users=["7"], data=1) == 108
+
+
+async def test_a_publication_that_was_made_before_notifies_of_nothing(engine: Engine) -> None:
+    """Nothing is queued with it, and nothing is said to be."""
+    rules = ChannelRules(ChannelOptions(), {})
+    node = Node(node_id=NodeId("n"), name="n", version="0", engine=engine, rules=rules, metrics=NopMetrics())
+    routes = create_api(node, ApiOptions(insecure=True), Notifications(engine, lanes=[]))
+    request = {"channel": "a", "data": 1, "idempotency_key": "k", "notify": {"users": ["7"], "data": 2}}
+    async with serving(Starlette(routes=routes)) as url:
+        async with httpx.AsyncClient(base_url=f"{url}/api", trust_env=False) as http:
+            first = await call(http, "publish", **request)
+            again = await call(http, "publish", **request)
+    assert first["notify"]["accepted"] == 1
+    assert again == {}
+    assert await engine.jobs.claim_step(30.0) is not None
+    assert await engine.jobs.claim_step(30.0) is None
