@@ -73,13 +73,17 @@ class Welcome:
     channel: str
     token: str
     publish: str
+    console: str
+    """Empty where it is off."""
 
     def text(self) -> str:
         """All of it for a person."""
+        console = f"  Console    {self.console} (its key is the X-API-Key below)\n" if self.console else ""
         return (
             "\nThe hub is running in development mode.\n\n"
             f"  WebSocket  {self.websocket}\n"
-            f"  HTTP API   {self.api}\n\n"
+            f"  HTTP API   {self.api}\n"
+            f"{console}\n"
             f'A token for the user "{self.user}", good for {DEMO_TOKEN_LIFE_S // 3600} hours:\n\n'
             f"{self.token}\n\n"
             f'Publish to the channel "{self.channel}", which {self.user} may subscribe to:\n\n'
@@ -120,6 +124,7 @@ def welcome(settings: Settings, public_url: str, api_url: str) -> Welcome | None
         channel=DEMO_CHANNEL,
         token=token,
         publish=shlex.join([*words, "-d", body]),
+        console=f"{reachable(api_url)}/console" if settings.console.enabled else "",
     )
 
 

@@ -154,6 +154,19 @@ def test_risks_are_told_and_not_refused() -> None:
     assert risks == ["api.keys", "insecure.client"]
 
 
+def test_a_console_that_nobody_can_use_is_a_risk() -> None:
+    """It asks for the key of an administrator, and there is none."""
+    console, reader = {"enabled": True}, {"name": "a", "key": "a", "scopes": ["read"]}
+    admin = {**reader, "scopes": ["admin"]}
+    for keys, risks in (
+        ([], ["api.keys", "console.enabled"]),
+        ([reader], ["console.enabled"]),
+        ([admin], []),
+    ):
+        found = find_risks(Settings(console=console, api={"keys": keys}))
+        assert [key_text(finding.path) for finding in found] == risks
+
+
 def test_a_burst_that_cannot_hold_all_channels_of_a_client_is_a_risk() -> None:
     """SDKs subscribe to everything at once when they come back."""
     api = {"keys": [{"name": "backend", "key": "k" * 32, "scopes": ["publish"]}]}

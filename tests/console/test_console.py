@@ -11,12 +11,15 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from hub.delivery.model import DeadOffset, DeviceRecord, Finish
-from tests.support.browser import Page, browser_page
+from tests.support.browser import Browser, Page, running_browser
 from tests.support.hub_process import API_KEY, OPEN_CHANNEL, Running, running_hub
 from tests.support.waiting import eventually
 from tests.support.wire_client import connected
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DEVICE = "a-phone-of-demo-1"
 UNSERVED = "recording:nobody:production"
@@ -37,8 +40,15 @@ PAGES = (
 PHONE = (390, 844)
 
 
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One for all tests: starting it takes longer than they do."""
+    async with running_browser() as browser:
+        yield browser
+
+
 @asynccontextmanager
-async def console(tmp_path: Path, **overrides: Any) -> AsyncIterator[tuple[Running, Page]]:
+async def console(browser: Browser, tmp_path: Path, **overrides: Any) -> AsyncIterator[tuple[Running, Page]]:
     """A hub with a console that pushes into a file, and a browser that asked for the page."""
     settings = {
         "console.enabled": True,
@@ -50,16 +60,18 @@ async def console(tmp_path: Path, **overrides: Any) -> AsyncIterator[tuple[Runni
         running_hub(
             {**settings, **{key.replace("__", "."): value for key, value in overrides.items()}}
         ) as hub,
-        browser_page() as page,
+        browser.page() as page,
     ):
         await page.open(f"{hub.url}/console")
         yield hub, page
 
 
 @asynccontextmanager
-async def logged_in(tmp_path: Path, **overrides: Any) -> AsyncIterator[tuple[Running, Page]]:
+async def logged_in(
+    browser: Browser, tmp_path: Path, **overrides: Any
+) -> AsyncIterator[tuple[Running, Page]]:
     """The same, with the key typed; nothing may go wrong in the page until the end."""
-    async with console(tmp_path, **overrides) as (hub, page):
+    async with console(browser, tmp_path, **overrides) as (hub, page):
         await log_in(page)
         yield hub, page
         assert page.errors == []
@@ -100,9 +112,9 @@ async def call(hub: Running, method: str, **params: Any) -> dict[str, Any]:
         return result
 
 
-async def test_a_wrong_key_is_refused(tmp_path: Path) -> None:
+async def test_a_wrong_key_is_refused(browser: Browser, tmp_path: Path) -> None:
     """In words; it is not kept, and the right one may be typed after it."""
-    async with console(tmp_path) as (hub, page):
+    async with console(browser, tmp_path) as (hub, page):
         await page.type("#key", "wrong")
         await page.click("Log in")
         await page.shows("does not know that key", "#wrong")
@@ -112,9 +124,9 @@ async def test_a_wrong_key_is_refused(tmp_path: Path) -> None:
         assert_only_of(hub, page)
 
 
-async def test_nodes_and_plots_are_shown(tmp_path: Path) -> None:
+async def test_nodes_and_plots_are_shown(browser: Browser, tmp_path: Path) -> None:
     """Drawn from what is measured; the key is in this tab's storage and nowhere else."""
-    async with logged_in(tmp_path, node__name="hub-1") as (hub, page), connected(hub, "42"):
+    async with logged_in(browser, tmp_path, node__name="hub-1") as (hub, page), connected(hub, "42"):
         await page.shows("hub-1", "#nodes")
         for title in ("Connections", "Publications", "Deliveries", "Pushes", "Event loop lag"):
             await page.shows(title, ".plots")
@@ -127,9 +139,9 @@ async def test_nodes_and_plots_are_shown(tmp_path: Path) -> None:
         await page.shows("Channels", "h1")
 
 
-async def test_what_is_published_is_seen_live(tmp_path: Path) -> None:
+async def test_what_is_published_is_seen_live(browser: Browser, tmp_path: Path) -> None:
     """From the form of the page, and as a text, whatever it is made of."""
-    async with logged_in(tmp_path) as (hub, page), connected(hub, "42") as client:
+    async with logged_in(browser, tmp_path) as (hub, page), connected(hub, "42") as client:
         await client.subscribe("lobby")
         await go(page, "#/channels")
         await page.type("input[type=search]", "lob")
@@ -153,9 +165,9 @@ async def test_what_is_published_is_seen_live(tmp_path: Path) -> None:
         await eventually(lambda: listening.counts()["lobby"] == 1)
 
 
-async def test_a_user_is_notified_and_the_trace_tells_how(tmp_path: Path) -> None:
+async def test_a_user_is_notified_and_the_trace_tells_how(browser: Browser, tmp_path: Path) -> None:
     """First the plan, then the thing itself, step by step until it was pushed."""
-    async with logged_in(tmp_path) as (hub, page):
+    async with logged_in(browser, tmp_path) as (hub, page):
         await register(hub)
         await go(page, "#/users/demo")
         await page.shows(DEVICE, "#devices")
@@ -172,9 +184,9 @@ async def test_a_user_is_notified_and_the_trace_tells_how(tmp_path: Path) -> Non
         await page.shows("From the console", "#inbox")
 
 
-async def test_a_user_is_looked_at_and_put_out(tmp_path: Path) -> None:
+async def test_a_user_is_looked_at_and_put_out(browser: Browser, tmp_path: Path) -> None:
     """What they are owed, their connections; and each thing that cannot be undone is asked twice."""
-    async with logged_in(tmp_path) as (hub, page):
+    async with logged_in(browser, tmp_path) as (hub, page):
         await register(hub, "nobody")
         await call(hub, "notify", users=["demo"], id="n-1", notification={"title": HOSTILE})
         async with connected(hub, "demo", name="js") as client:
@@ -201,9 +213,9 @@ async def test_a_user_is_looked_at_and_put_out(tmp_path: Path) -> None:
             await page.eventually("document.querySelectorAll('#connections tbody tr').length === 1")
 
 
-async def test_dead_letters_are_tried_again_and_dropped(tmp_path: Path) -> None:
+async def test_dead_letters_are_tried_again_and_dropped(browser: Browser, tmp_path: Path) -> None:
     """One by one, or all of a lane."""
-    async with logged_in(tmp_path) as (hub, page):
+    async with logged_in(browser, tmp_path) as (hub, page):
         assert hub.hub is not None
         ledger = hub.hub.node.engine.ledger
         await register(hub, "nobody")
@@ -229,9 +241,9 @@ async def test_dead_letters_are_tried_again_and_dropped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_page_fits_a_phone(tmp_path: Path, scheme: str) -> None:
+async def test_every_page_fits_a_phone(browser: Browser, tmp_path: Path, scheme: str) -> None:
     """Nothing is wider than the screen, in both themes, and the pages are a thumb away."""
-    async with logged_in(tmp_path) as (hub, page):
+    async with logged_in(browser, tmp_path) as (hub, page):
         await page.prefer(scheme)
         await page.resize(*PHONE, phone=True)
         await register(hub)
@@ -253,9 +265,9 @@ async def test_every_page_fits_a_phone(tmp_path: Path, scheme: str) -> None:
                 )
 
 
-async def test_a_hub_that_goes_away_is_said_to_be_away(tmp_path: Path) -> None:
+async def test_a_hub_that_goes_away_is_said_to_be_away(browser: Browser, tmp_path: Path) -> None:
     """And the page goes on by itself when it is back; here it does not come back."""
-    async with console(tmp_path) as (hub, page):
+    async with console(browser, tmp_path) as (hub, page):
         await log_in(page)
         await go(page, "#/channels/lobby")
         await page.shows("live", "#watch-state")

@@ -11,8 +11,10 @@ import base64
 import contextlib
 import itertools
 import json
+import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -175,9 +177,36 @@ class Page:
         return base64.b64decode(told["data"])
 
 
+class Browser:
+    """A running browser. Knows nothing of what its pages do."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    @asynccontextmanager
+    async def page(self) -> AsyncIterator[Page]:
+        """A tab that shares nothing with others; it ends with the block."""
+        async with connect(self._address, max_size=None, proxy=None) as connection:
+            page = Page(connection, "")
+            listening = asyncio.create_task(page.listen())
+            try:
+                context = (await page.call("Target.createBrowserContext", disposeOnDetach=True))[
+                    "browserContextId"
+                ]
+                target = await page.call("Target.createTarget", url="about:blank", browserContextId=context)
+                attached = await page.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+                page.attach(attached["sessionId"])
+                for domain in ("Page", "Runtime", "Log", "Network"):
+                    await page.call(f"{domain}.enable")
+                yield page
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+
 @asynccontextmanager
-async def browser_page() -> AsyncIterator[Page]:
-    """A tab of a browser of its own, which ends with the block."""
+async def running_browser() -> AsyncIterator[Browser]:
+    """A browser with a profile of its own; both are gone after the block."""
     program = shutil.which("chromium")
     assert program is not None, "chromium is not installed: `make test` installs it, or says how"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -188,6 +217,7 @@ async def browser_page() -> AsyncIterator[Page]:
             "about:blank",
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         assert process.stderr is not None
         reading: asyncio.Task[None] | None = None
@@ -195,24 +225,11 @@ async def browser_page() -> AsyncIterator[Page]:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 address = await _address(process.stderr)
             reading = asyncio.create_task(_drain(process.stderr))
-            async with connect(address, max_size=None, proxy=None) as connection:
-                page = Page(connection, "")
-                listening = asyncio.create_task(page.listen())
-                try:
-                    target = await page.call("Target.createTarget", url="about:blank")
-                    attached = await page.call(
-                        "Target.attachToTarget", targetId=target["targetId"], flatten=True
-                    )
-                    page.attach(attached["sessionId"])
-                    for domain in ("Page", "Runtime", "Log", "Network"):
-                        await page.call(f"{domain}.enable")
-                    yield page
-                finally:
-                    listening.cancel()
-                    await asyncio.gather(listening, return_exceptions=True)
+            yield Browser(address)
         finally:
-            if process.returncode is None:
-                process.kill()
+            # Its children too: a renderer that is left alone holds on to the pipe.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
             if reading is not None:
                 await reading

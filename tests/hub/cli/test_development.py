@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from config import Settings, load_settings, profile_file
+from config.console import ConsoleSettings
 from hub.auth import TokenVerifier
 from hub.cli import development
 from hub.from_settings import verification_keys, verifier_options
@@ -42,6 +43,15 @@ def test_welcome_names_the_internal_port_for_the_api(dev_settings: Settings) -> 
     assert told is not None
     assert told.websocket.startswith("wss://127.0.0.1:9001/")
     assert told.api == "http://127.0.0.1:9002/api"
+    assert told.console == "http://127.0.0.1:9002/console"
+
+
+def test_a_console_that_is_off_is_not_promised(dev_settings: Settings) -> None:
+    """It is on in this profile, and may be turned off."""
+    off = dev_settings.model_copy(update={"console": ConsoleSettings()})
+    told = development.welcome(off, "http://127.0.0.1:9001", "http://127.0.0.1:9001")
+    assert told is not None
+    assert "console" not in told.text().lower()
 
 
 def test_nothing_is_promised_without_secret_or_key() -> None:

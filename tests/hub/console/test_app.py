@@ -149,6 +149,15 @@ async def test_the_session_tells_whose_key_it_is() -> None:
         assert (told["key"], told["node"]) == ("tests", "hub-1")
 
 
+async def test_a_node_says_that_it_takes_nobody_new() -> None:
+    """From the beginning of its end, so that the others' consoles show it."""
+    async with running_hub(ON) as hub:
+        assert hub.hub is not None
+        node = hub.hub.node
+        assert [each["draining"] for each in await node.info()] == [False]
+    assert node.draining
+
+
 async def test_rates_count_what_was_published() -> None:
     """Counters as they stand; the page takes differences."""
     async with console() as (hub, http), watching(http, "lobby") as told:
@@ -207,6 +216,8 @@ async def test_only_so_many_pages_watch() -> None:
         async with watching(http, "lobby"):
             refused = await http.get("api/watch", params={"channel": "news"}, headers=with_key())
             assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            counted = (await http.get(f"{hub.url}/metrics")).text
+            assert 'hub_limits_reached_total{limit="console_watches"} 1.0' in counted
         await eventually(lambda: not listening.counts())
         async with watching(http, "news"):
             pass
