@@ -65,6 +65,7 @@ class Console:
         self._pages = Pages()
         self._turn = Turn(asyncio.get_running_loop())
         self._watches: set[Watch] = set()
+        self._stopped = False
 
     def routes(self) -> list[Route]:
         """To be mounted at the root of the public or the internal application."""
@@ -78,7 +79,8 @@ class Console:
         ]
 
     def stop(self) -> None:
-        """Let every page that watches go. Idempotent."""
+        """Let every page that watches go, and take no other: the hub would wait for them. Idempotent."""
+        self._stopped = True
         for watch in list(self._watches):
             watch.end()
 
@@ -117,6 +119,8 @@ class Console:
                 raise HubError(BAD_REQUEST, "channel is missing")
             caller.require_channel(channel)
             self._node.rules.resolve(channel)
+            if self._stopped:
+                raise EngineUnavailable("this hub ends")
             if len(self._watches) >= self._options.max_watches:
                 self._metrics.limit_reached("console_watches")
                 raise HubError(TOO_MANY_REQUESTS, f"{self._options.max_watches} pages watch already")

@@ -10,7 +10,17 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
+from hub.api.keys import ApiKey, KeyRing
+from hub.channels import ChannelOptions, ChannelRules
+from hub.console import Console
+from hub.console.rates import Rates
+from hub.engine.memory import memory_engine
+from hub.metrics import NopMetrics
+from hub.model import NodeId
+from hub.node import Node
+from tests.support.http_server import serving
 from tests.support.hub_process import API_KEY, BASE, OPEN_CHANNEL, Running, running_hub
 from tests.support.waiting import eventually
 
@@ -206,6 +216,31 @@ async def test_a_watch_ends_with_its_hub() -> None:
         async with asyncio.timeout(5):
             assert [line async for line in told] == []
             await stopping
+
+
+async def test_a_console_that_was_stopped_takes_no_page_that_watches() -> None:
+    """Pages ask again when their watch ends; the hub that drains would wait for them."""
+    node = Node(
+        node_id=NodeId("n"),
+        name="n",
+        version="0",
+        engine=memory_engine(),
+        rules=ChannelRules(ChannelOptions(), {}),
+        metrics=NopMetrics(),
+    )
+    await node.start()
+    keys = KeyRing([ApiKey.of_secret("operators", API_KEY, ["admin"])])
+    rates = Rates(None, node.engine.ledger, (), True, lambda: 0)
+    stopped = Console(node, keys, rates, NopMetrics(), lambda request: True)
+    stopped.stop()
+    async with (
+        serving(Starlette(routes=stopped.routes())) as url,
+        httpx.AsyncClient(base_url=url, headers=with_key(), trust_env=False) as http,
+    ):
+        answer = await http.get("/console/api/watch", params={"channel": "lobby"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert (await http.get("/console/api/session")).status_code == 200
+    await node.stop()
 
 
 async def test_only_so_many_pages_watch() -> None:
