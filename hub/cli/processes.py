@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from config import LoadedSettings
+from config import LoadedSettings, Settings
 from config.logging import configure_logging
 from hub.cli.output import WRONG_USAGE, CommandFailed
 from hub.ops.supervisor import ChildFailed, Supervisor, SupervisorOptions, reserved_port
@@ -85,10 +85,7 @@ async def _run(
     reread: Callable[[], LoadedSettings],
 ) -> int:
     settings = loaded.settings
-    shutdown = settings.shutdown
-    options = SupervisorOptions(
-        count, end_within_s=shutdown.ready_wait_s + shutdown.deadline_s + _BEYOND_DEADLINE_S
-    )
+    options = SupervisorOptions(count, end_within_s=_end_within_s(settings))
     async with contextlib.AsyncExitStack() as stack:
         http, internal = settings.http, settings.internal
         ports = {"http.port": await stack.enter_async_context(reserved_port(http.host, http.port))}
@@ -101,26 +98,39 @@ async def _run(
             role = Role(number, lifeline_fd, {**ports, **names})
             return [sys.executable, "-m", "hub", "serve", "--json", *flags, "--child", role.text()]
 
-        supervisor = Supervisor(command, options, on_ready=on_ready, on_reload=_Reloading(loaded, reread))
+        reloading = _Reloading(loaded, reread)
+
+        def on_reload() -> bool:
+            if not reloading():
+                return False
+            # The children drain by what they are told now.
+            supervisor.end_within_s = _end_within_s(reloading.settings)
+            return True
+
+        supervisor = Supervisor(command, options, on_ready=on_ready, on_reload=on_reload)
         try:
             return await supervisor.run()
         except ChildFailed as failed:
             raise CommandFailed(str(failed), exit_code=failed.exit_code, details=failed.details) from None
 
 
+def _end_within_s(settings: Settings) -> float:
+    return settings.shutdown.ready_wait_s + settings.shutdown.deadline_s + _BEYOND_DEADLINE_S
+
+
 class _Reloading:
     """Looks at the settings before the children do: what is wrong is told once, and none of them is told."""
 
     def __init__(self, loaded: LoadedSettings, reread: Callable[[], LoadedSettings]) -> None:
-        self._settings = loaded.settings
+        self.settings = loaded.settings
         self._reread = reread
 
     def __call__(self) -> bool:
         loaded = settings_read_again(self._reread)
         if loaded is None:
             return False
-        change = change_between(self._settings, loaded.settings)
-        self._settings = change.settings
+        change = change_between(self.settings, loaded.settings)
+        self.settings = change.settings
         # The children tell of all the rest; what they were told by us, they do not see changing.
         hidden = [name for name in change.needs_restart if name in _TOLD_TO_CHILDREN]
         if hidden:

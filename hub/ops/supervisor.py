@@ -128,6 +128,8 @@ class Supervisor:
         """``on_reload`` is asked at SIGHUP, and says whether the children should be told."""
         self._command = command
         self._options = options
+        self.end_within_s = options.end_within_s
+        """As in the options; whoever reads settings again may say another one."""
         self._on_ready = on_ready
         self._on_reload = on_reload
         self._children: dict[int, _Child] = {}
@@ -194,7 +196,7 @@ class Supervisor:
             child.send(number)
         ends = [asyncio.create_task(child.process.wait()) for child in children]
         if ends:
-            _, late = await asyncio.wait(ends, timeout=self._options.end_within_s)
+            _, late = await asyncio.wait(ends, timeout=self.end_within_s)
             if late:
                 log.error("! %d processes did not end in time and are killed", len(late))
                 self._failed_to_end = True
