@@ -15,7 +15,7 @@ class MetricsSettings(Section):
     loopback: bool = True
     """Without an internal port: serve it to callers on this machine who ask for it by a name of this \
 machine. Everybody else needs an API key with the scope `admin`. Turn it off where a proxy on this machine \
-serves the public and adds no `X-Forwarded-For`."""
+serves the public, adds no `X-Forwarded-For` and is not in `http.trusted_proxies`."""
 
 
 class TracingSettings(Section):

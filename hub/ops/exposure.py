@@ -11,6 +11,8 @@ from ipaddress import ip_address
 
 from starlette.requests import Request
 
+from hub.transport.http_connection import FROM_PROXY
+
 _FORWARDED = ("x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded", "via", "cf-connecting-ip")
 """What proxies add. A proxy on this machine makes the whole world look like this machine."""
 
@@ -39,6 +41,9 @@ class OperatorsOnly:
 
 def _is_local(request: Request) -> bool:
     if request.client is None or any(name in request.headers for name in _FORWARDED):
+        return False
+    if request.scope.get(FROM_PROXY):
+        # A proxy that we were told of may say nothing, and serves others all the same.
         return False
     try:
         if not ip_address(request.client.host).is_loopback:

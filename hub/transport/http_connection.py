@@ -20,6 +20,9 @@ from hub.transport.request_head import path_of
 from hub.transport.state import TransportState
 from hub.transport.websocket import open_link
 
+FROM_PROXY = "hub.from_proxy"
+"""In the scope of a request that a trusted proxy sent, whatever it says of whom it serves."""
+
 
 class HttpConnection(HttpToolsProtocol):
     """Serves HTTP requests until the connection ends or becomes a WebSocket.
@@ -88,6 +91,7 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = False
         self._stop_head_deadline()
         if self._peer.trusted:
+            self.scope[FROM_PROXY] = True
             self._believe_proxy()
         super().on_headers_complete()
 

@@ -154,6 +154,15 @@ async def test_the_world_is_told_that_there_is_nothing(key: str) -> None:
         assert (await http.get(f"{hub.url}/metrics", headers=admin)).status_code == 200
 
 
+async def test_a_trusted_proxy_on_this_machine_is_not_an_operator() -> None:
+    """One that was not told to add a header would open the page, and reasons of health, to the world."""
+    async with running_hub({"http.trusted_proxies": ["127.0.0.1"]}) as hub:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            assert (await http.get(f"{hub.url}/metrics")).status_code == 404
+            assert (await http.get(f"{hub.url}/health/ready")).json() == {"status": "ready"}
+        assert (await scrape(hub.url, authorization=f"Bearer {API_KEY}")).sum("hub_engine_up") == 1
+
+
 async def test_without_loopback_this_machine_needs_a_key_too() -> None:
     """For a proxy beside the hub that says nothing of whom it serves."""
     async with running_hub({"metrics.loopback": False}) as hub, httpx.AsyncClient(trust_env=False) as http:
