@@ -155,6 +155,13 @@ def test_selectors_find_their_pods() -> None:
     assert manifest(target["kind"], target["name"])
 
 
+def test_what_a_scaler_counts_is_counted_by_nobody_else() -> None:
+    """Replicas in the manifest would end pods by the dozen when it is applied at a busy hour."""
+    scaler = manifest("HorizontalPodAutoscaler", "hub")["spec"]
+    assert "replicas" not in manifest("Deployment", "hub")["spec"]
+    assert scaler["minReplicas"] >= 3
+
+
 def test_the_kustomization_names_what_is_there() -> None:
     """And no secret."""
     (found,) = documents(KUBERNETES / "kustomization.yaml")
