@@ -61,7 +61,8 @@ class ProcessVitals:
         gauge("hub_start_time_seconds", "Unix time of the start, of the oldest process.", over="min").set(
             time.time()
         )
-        gauge("hub_max_open_files", "Sockets and files that a process may have open.", over="min").set(
+        # Added up like connections, which it is compared with: each process has its own.
+        gauge("hub_max_open_files", "Sockets and files that all processes together may have open.").set(
             resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         )
         self._up = gauge("hub_engine_up", "1 while the engine answers.", over="min")

@@ -26,6 +26,7 @@ from workers.prometheus import PrometheusWorkerMetrics
 
 PAGE = Page(ROOT / "docs" / "operations" / "metrics.md")
 DEPLOY = ROOT / "deploy"
+SCRAPE = DEPLOY / "prometheus" / "scrape.yml"
 RULES = DEPLOY / "prometheus" / "alerts.yml"
 DASHBOARD = DEPLOY / "grafana" / "hub.json"
 
@@ -119,7 +120,10 @@ def test_queries_use_what_there_is(
         base = name.removesuffix("_total") if kind == "counter" else name
         samples |= {base + suffix: labels for suffix in _SUFFIXES[kind]}
     named = re.findall(r"\bhub_\w+", query)
-    assert named
+    # Whether somebody answers at all is counted by Prometheus, under the jobs of our scrape configuration.
+    jobs = re.findall(r'\bup{job="([\w-]+)"}', query)
+    assert named or jobs
+    assert set(jobs) <= {job["job_name"] for job in yaml.safe_load(SCRAPE.read_text())["scrape_configs"]}
     assert set(named) <= samples.keys()
     allowed = _OF_PROMETHEUS.union(*(samples[name] for name in named))
     by = [label.strip() for part in re.findall(r"\bby \(([^)]*)\)", query) for label in part.split(",")]
@@ -154,6 +158,12 @@ def test_no_label_grows_with_use(exported: dict[str, tuple[str, frozenset[str]]]
     }
 
 
+def test_silence_is_an_alert() -> None:
+    """No process counts that it is gone: hubs and workers are missed by Prometheus itself."""
+    queries = [query for _, query in expressions() if re.search(r"\bup{", query)]
+    assert {re.findall(r'job="([\w-]+)"', query)[0] for query in queries} == {"hub", "hub-worker"}
+
+
 def test_alert_rules_are_whole() -> None:
     """Each says how bad it is, what it is about, and is explained on the page."""
     groups = yaml.safe_load(RULES.read_text())["groups"]
@@ -173,7 +183,7 @@ def test_alert_rules_are_whole() -> None:
 
 def test_the_scrape_configuration_takes_the_rules_along() -> None:
     """Its jobs have targets, and the rules lie beside it."""
-    told = yaml.safe_load((DEPLOY / "prometheus" / "scrape.yml").read_text())
+    told = yaml.safe_load(SCRAPE.read_text())
     assert [job["job_name"] for job in told["scrape_configs"]] == ["hub", "hub-worker"]
     assert all(job["static_configs"][0]["targets"] for job in told["scrape_configs"])
     assert [(DEPLOY / "prometheus" / file).is_file() for file in told["rule_files"]] == [True]
