@@ -71,7 +71,12 @@ class SyncPublisher:
         _everyone.add(self)
 
     def __enter__(self) -> Self:
-        self.open()
+        try:
+            self.open()
+        except BaseException:
+            # Its block never begins, so nobody would end the thread.
+            self.close()
+            raise
         return self
 
     def __exit__(

@@ -75,7 +75,7 @@ async def test_many_who_resume_one_channel_are_read_for_together(tmp_path: Path,
         node = running.hub.node
         for number in range(MISSED + 5):
             await node.publish("room", b"%d" % number)
-        published = await node.publish("room", b"the last one")
+        published = await node.publish("room", b'"the last one"')
         assert published.position is not None
         top = published.position
         reads.count = 0
