@@ -46,7 +46,7 @@ async def test_hubs_are_replaced_one_by_one_and_nothing_is_lost(world: SingleWor
         lost, back = swarm.checker.lost_at_s, swarm.checker.reconnected_at_s
         assert len(lost) >= len(swarm.checker.witnesses)
         assert len(back) == len(lost)
-        # Seen from here a wave may come a little late, and the next ones in time: over some seconds it evens out.
+        # Seen from here a wave may come a little late, the next in time: over some seconds it evens out.
         assert most_within(lost, WINDOW_S) <= PER_S * WINDOW_S + 2 * WAVE
         # Each client waits a moment of its own length before it comes back, which evens out.
         least_s, most_s = RECONNECT_DELAY_S
