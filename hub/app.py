@@ -54,7 +54,7 @@ RETRY_AFTER_S = 1
 """What a client that comes while the hub ends is told to wait: another hub takes it by then."""
 
 LAST_WORDS_S = 1.0
-"""What the engine has to be told at the end gets this much time, even beyond the deadline."""
+"""What the engine is to be told at the end, and backends to be answered, gets this beyond the deadline."""
 
 
 class Hub:
@@ -249,8 +249,9 @@ class Hub:
         await drain.send_everybody_away()
         await self._public.stop(drain.remaining_s)
         if self._internal is not None:
-            # The last to go: whoever watches the drain watches it there.
-            await self._internal.stop(drain.remaining_s)
+            # The last to go: whoever watches the drain watches it there. One phone that answers no
+            # close takes all the time there was, and must not cut off a backend in the middle of a call.
+            await self._internal.stop(max(drain.remaining_s, LAST_WORDS_S))
         if self._worker is not None:
             await self._worker.stop()
         self._readiness.stop()

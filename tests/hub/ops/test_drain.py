@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -15,7 +16,7 @@ import pytest
 from hub.errors import SHUTDOWN, Disconnect
 from hub.metrics import NopMetrics
 from hub.ops.drain import Connections, Drain, DrainOptions, Leaving
-from tests.support.hub_process import Running, hub_process, running_hub, settings_env
+from tests.support.hub_process import API_KEY, Running, hub_process, running_hub, settings_env
 from tests.support.inboxes import DEVICE, WITH_INBOX, Inbox, answer_ping, hub_data, numbers
 from tests.support.processes import free_port
 from tests.support.raw_client import CLOSE, RawClient, upgrade_request
@@ -219,6 +220,29 @@ async def test_an_upgrade_that_comes_during_the_drain_is_sent_on(tmp_path: Path)
             assert response.status == 503
             assert response.headers["retry-after"] == "1"
         assert await last.closed() == (3001, "shutdown")
+        assert await ending == 0
+
+
+async def test_a_phone_that_answers_no_close_cuts_no_backend_off(tmp_path: Path) -> None:
+    """It is waited for until the deadline; a call of the server API under way then is still answered."""
+    internal = free_port()
+    env = settings_env(internal__port=internal, shutdown__deadline_s=1)
+    body = b'{"channel": "news", "data": 1}'
+    head = f"POST /api/publish HTTP/1.1\r\nhost: localhost\r\nx-api-key: {API_KEY}\r\n"
+    async with hub_process(tmp_path, env=env) as running:
+        port = int(running.url.rpartition(":")[2])
+        async with (
+            await RawClient.connect(("127.0.0.1", port)) as phone,
+            await RawClient.connect(("127.0.0.1", internal)) as backend,
+        ):
+            phone.send(upgrade_request())
+            assert (await phone.read_response()).status == 101
+            backend.send(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body[:10])
+            ending = asyncio.create_task(running.terminate())
+            with contextlib.suppress(ConnectionError):
+                await phone.read_to_end()
+            backend.send(body[10:])
+            assert (await backend.read_response()).status == 200
         assert await ending == 0
 
 
