@@ -53,6 +53,11 @@ class SharedReads:
         for reader in readers:
             reader.cancel()
         await asyncio.gather(*readers, return_exceptions=True)
+        # Of a reader that had not begun yet nothing runs, not even its end.
+        self._readers.clear()
+        for asks in self._waiting.values():
+            _turn_away(asks)
+        self._waiting.clear()
 
     async def _read_in_rounds(self, channel: str) -> None:
         asks: list[_Ask] = []
@@ -61,9 +66,7 @@ class SharedReads:
                 await asyncio.gather(*(self._read(channel, together) for together in _grouped(asks)))
         finally:
             del self._readers[channel]
-            for ask in (*asks, *self._waiting.pop(channel, ())):
-                if not ask.page.done():
-                    ask.page.set_exception(EngineUnavailable())
+            _turn_away((*asks, *self._waiting.pop(channel, ())))
 
     async def _read(self, channel: str, asks: list[_Ask]) -> None:
         if all(ask.page.done() for ask in asks):
@@ -79,6 +82,12 @@ class SharedReads:
         for ask in asks:
             if not ask.page.done():
                 ask.page.set_result(page if len(asks) == 1 else _part(page, ask.wanted))
+
+
+def _turn_away(asks: Iterable[_Ask]) -> None:
+    for ask in asks:
+        if not ask.page.done():
+            ask.page.set_exception(EngineUnavailable())
 
 
 def _grouped(asks: Iterable[_Ask]) -> list[list[_Ask]]:

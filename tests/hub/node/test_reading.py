@@ -176,6 +176,17 @@ async def test_stopping_tells_those_who_wait() -> None:
     assert all(isinstance(outcome, EngineUnavailable) for outcome in outcomes)
 
 
+async def test_stopping_tells_those_whose_read_has_not_begun() -> None:
+    """A task that is cancelled before its first turn runs nothing at all."""
+    reads = shared(Stream(top=5))
+    waiting = asyncio.create_task(reads.history("room", since(3), POLICY))
+    await asyncio.sleep(0)
+    await reads.stop()
+    async with asyncio.timeout(1):
+        with pytest.raises(EngineUnavailable):
+            await waiting
+
+
 filters = st.one_of(
     st.just(HistoryFilter()),
     st.builds(since, st.integers(0, 60), st.integers(1, 12)),
