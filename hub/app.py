@@ -139,7 +139,7 @@ class Hub:
 
     def _build_servers(self, api_options: ApiOptions, metrics: Metrics) -> None:
         internal = from_settings.internal_server_options(self._settings)
-        self._readiness = Readiness(self.node.engine.health.probe, HealthOptions())
+        self._readiness = Readiness(self.node.engine.health.probe, HealthOptions(), lambda: self._keys.there)
         self._api_keys = KeyRing(api_options.keys)
         self._origins = CurrentOrigins(self._settings.http.allowed_origins)
         api = create_api(self.node, api_options, self.notifications, self._api_keys, metrics)

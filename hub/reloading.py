@@ -118,6 +118,7 @@ class Keys:
         own = from_settings.subscription_keys(settings, loaded)
         options = from_settings.verifier_options(settings)
         self.jwks = from_settings.jwks_source(settings, loaded)
+        self._has_own = bool(keys)
         self._checks = SignatureChecks(settings.node.verify_threads)
         self.verifier = TokenVerifier(options, keys, self.jwks, checks=self._checks)
         # Always two, since a key of their own may be given to subscription tokens later.
@@ -126,6 +127,11 @@ class Keys:
             if own is None
             else TokenVerifier(options, own, checks=self._checks)
         )
+
+    @property
+    def there(self) -> bool:
+        """False until those of a URL came for the first time, where there are no others."""
+        return self._has_own or self.jwks is None or self.jwks.health().loaded
 
     def start(self) -> None:
         """Begin to fetch those of a URL."""
@@ -157,6 +163,7 @@ class Keys:
 
         def apply() -> JWKSSource | None:
             former, self.jwks = self.jwks, jwks
+            self._has_own = bool(keys)
             self.verifier.replace(options, keys, jwks)
             self.subscription_verifier.replace(
                 options, keys if own is None else own, jwks if own is None else None

@@ -65,12 +65,16 @@ class Verdict:
 class Readiness:
     """Started, not draining, and the engine answers.
 
-    Asking never costs more than one probe per ``probe_max_age_s``, however many ask.
+    Asking never costs more than one probe per ``probe_max_age_s``, however many ask. ``has_keys`` says
+    whether any token could be verified.
     """
 
-    def __init__(self, probe: Probe, options: HealthOptions) -> None:
+    def __init__(
+        self, probe: Probe, options: HealthOptions, has_keys: Callable[[], bool] = lambda: True
+    ) -> None:
         self._probe = probe
         self._options = options
+        self._has_keys = has_keys
         self._started = False
         self._draining = False
         self._last: Probed | None = None
@@ -98,7 +102,8 @@ class Readiness:
         if not self._started:
             return Verdict(("starting",), self._last)
         engine = await self._engine()
-        return Verdict(("engine",) if engine.failure else (), engine)
+        reasons = ("engine",) if engine.failure else ()
+        return Verdict(reasons if self._has_keys() else (*reasons, "keys"), engine)
 
     def stop(self) -> None:
         """End a probe that still runs."""

@@ -34,7 +34,7 @@ from tests.support.jwks_server import JWKSServer
 from tests.support.raw_client import RawClient, upgrade_request
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.signing import ec_pair, jwk_set
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, eventually_true
 from tests.support.wire_client import connected, connection_token, wire_client
 
 OTHER_SECRET = "another-secret-of-at-least-32-bytes-for-tests"
@@ -138,6 +138,26 @@ async def test_the_url_of_the_keys_can_be_another() -> None:
                 assert await client.error(connect={"token": token_by(first.signer(kid="1"))}) == 100
             await reload(running, {})
             assert old.request_count == asked
+
+
+async def test_a_hub_without_any_key_yet_is_given_no_clients() -> None:
+    """It could let nobody in. Once it has keys, a URL that is away takes nothing from it."""
+    async with (
+        JWKSServer(jwk_set(ec_pair(number=1).jwk("1"))) as keys,
+        httpx.AsyncClient(trust_env=False) as http,
+    ):
+        keys.hang()
+        async with running_hub({"auth.secret": None, "auth.jwks_url": keys.url}) as running:
+            early = await http.get(f"{running.url}/health/ready")
+            assert (early.status_code, early.json()["reasons"]) == (503, ["keys"])
+            keys.answer_again()
+
+            async def is_ready() -> bool:
+                return (await http.get(f"{running.url}/health/ready")).status_code == 200
+
+            await eventually_true(is_ready)
+            keys.drop = True
+            assert await is_ready()
 
 
 async def test_subscription_tokens_can_be_given_a_key_of_their_own() -> None:
