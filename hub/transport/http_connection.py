@@ -91,7 +91,7 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = False
         self._stop_head_deadline()
         if self._peer.trusted:
-            self.scope[FROM_PROXY] = True
+            self.scope[FROM_PROXY] = True  # type: ignore[literal-required]
             self._believe_proxy()
         super().on_headers_complete()
 
