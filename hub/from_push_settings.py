@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from config import Settings
 from config.push import PushApp
+from hub.delivery.model import lane_name
 from workers.dispatcher import DispatcherOptions, LanePlan
 from workers.jobs import ExpanderOptions
 from workers.senders.port import BadCredentials, Sender, TokenShelf
@@ -30,7 +31,7 @@ _LAST_WORD_S = 0.5
 
 def lane_of(app: PushApp) -> str:
     """The lane that devices of this app are in."""
-    return f"{app.provider}:{app.name}:{app.environment}"
+    return lane_name(app.provider, app.name, app.environment)
 
 
 def lane_plans(settings: Settings, chosen: Sequence[str] = ()) -> list[LanePlan]:

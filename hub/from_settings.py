@@ -33,6 +33,7 @@ from hub.auth import (
 from hub.auth.jwks import JWKSSource
 from hub.channels import ChannelOptions, ChannelRules
 from hub.connection import ConnectionOptions
+from hub.delivery.model import lane_name
 from hub.delivery.options import DeliveryOptions
 from hub.engine.redis import RedisOptions
 from hub.engine.redis.address import parse_address
@@ -331,7 +332,7 @@ def delivery_options(settings: Settings) -> DeliveryOptions:
 
 def push_lanes(settings: Settings) -> frozenset[str]:
     """The lanes that devices may register for."""
-    return frozenset(f"{app.provider}:{app.name}:{app.environment}" for app in settings.push.apps)
+    return frozenset(lane_name(app.provider, app.name, app.environment) for app in settings.push.apps)
 
 
 def redis_options(settings: Settings, loaded: LoadedSettings | None = None) -> RedisOptions:

@@ -5,9 +5,8 @@ All times are unix milliseconds of the engine's clock. Provider tokens are secre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from hub.model import Position
 
@@ -106,7 +105,7 @@ class DeviceRecord:
     @property
     def lane(self) -> str:
         """The queue of its pushes: a dead provider fills nobody else's."""
-        return f"{self.provider}:{self.app}:{self.environment}"
+        return lane_name(self.provider, self.app, self.environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,11 +347,6 @@ class DeadLetterPage:
     cursor: str
 
 
-def lane_parts(lane: str) -> tuple[str, str, str]:
-    """Provider, app and environment of a lane. App names may hold colons, the others may not."""
-    provider, _, rest = lane.partition(":")
-    app, _, environment = rest.rpartition(":")
-    return provider, app, environment
-
-
-JSONObject = Mapping[str, Any]
+def lane_name(provider: str, app: str, environment: str) -> str:
+    """The queue of an app's pushes at one provider."""
+    return f"{provider}:{app}:{environment}"
