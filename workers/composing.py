@@ -11,10 +11,10 @@ import base64
 import hashlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from hub.delivery.inbox import inbox_channel
 from hub.delivery.model import Claimed, EntryTerms, Group
@@ -29,8 +29,7 @@ QUIET_TTL_S: Final = 3600
 _PUSHES: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:realtime-push-hub:push").bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedPush:
+class PlannedPush(Struct, frozen=True):
     """One push of a row, and what of the row it settles once the provider took it.
 
     ``told`` are the offsets and notification ids it stands for, oldest first; ``badge`` the count

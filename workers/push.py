@@ -7,9 +7,10 @@ answer into an :class:`Outcome`. Knows no provider, no ledger and no clock.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
+
+from msgspec import Struct
 
 Kind = Literal["notify", "badge", "clear", "sync"]
 """``notify`` shows something, ``badge`` and ``clear`` take back what was shown, ``sync`` tells to resume."""
@@ -17,8 +18,7 @@ Kind = Literal["notify", "badge", "clear", "sync"]
 Priority = Literal["high", "normal"]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """The installed app on one phone, as its provider knows it.
 
     ``token`` is the provider's token, or empty where ``subscription`` (Web Push: ``endpoint``,
@@ -32,15 +32,17 @@ class Target:
     provider: str
     app: str
     environment: str
-    token: str = field(repr=False)
+    token: str
     token_hash: str = ""
     token_updated_ms: int = 0
-    subscription: Mapping[str, Any] | None = field(default=None, repr=False)
+    subscription: Mapping[str, Any] | None = None
     locale: str = ""
 
+    def __repr__(self) -> str:
+        return f"Target({self.user!r}, {self.device!r}, {self.provider}:{self.app}:{self.environment})"
 
-@dataclass(frozen=True, slots=True)
-class Push:
+
+class Push(Struct, frozen=True):
     """One push to one phone. Built anew for every attempt, never sent twice from a frozen text.
 
     ``push_id`` is the same UUID for every attempt at the same notification on the same device.
@@ -56,13 +58,13 @@ class Push:
     push_id: str
     target: Target
     hub: Mapping[str, Any]
-    notification: Mapping[str, Any] = field(default_factory=dict)
+    notification: Mapping[str, Any] = {}
     data: Any = None
     badge: int | None = None
     collapse_id: str = ""
     priority: Priority = "high"
     expires_at_s: int = 0
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = {}
     traceparent: str = ""
     """W3C Trace Context of the call that it came of; empty for none. Never sent."""
 
@@ -77,8 +79,7 @@ class Verdict(Enum):
     STOP = "credentials or configuration are wrong: nothing of this lane can be sent"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """The answer to one attempt.
 
     ``reason`` is the provider's own word or ours in its place (``timeout``, ``connection lost``);

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hub.delivery.model import Claimed, DeadOffset, Event, Finish, NewMark
 from workers.composing import PlannedPush
@@ -14,8 +15,7 @@ ENDS_ROW = frozenset({Verdict.LATER, Verdict.GONE, Verdict.STOP})
 """After one of these, nothing more is sent to the device now: it would meet the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """What settling needs beside the answers: the engine's time, dice, and who did it."""
 
     now_ms: int

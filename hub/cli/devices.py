@@ -7,7 +7,6 @@ there alone, and a backup must not depend on a hub.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from hub.cli.calling import KeyFlag, UrlFlag, ask
@@ -96,7 +96,7 @@ async def _export(config: Path | None, file: Path | None) -> int:
         out = sys.stdout if file is None else _secret_file(file)
         try:
             async for each in devices.export():
-                out.write(json.dumps(dataclasses.asdict(each), ensure_ascii=False) + "\n")
+                out.write(json.dumps(msgspec.to_builtins(each), ensure_ascii=False) + "\n")
                 count += 1
         finally:
             if file is not None:
@@ -133,7 +133,7 @@ def _parse(number: int, line: str) -> ExportedDevice:
         fields = json.loads(line)
         record = DeviceRecord(**fields["record"])
         user, device = fields["user"], fields["device"]
-        texts = [user, device, *dataclasses.asdict(record).values()]
+        texts = [user, device, *msgspec.structs.asdict(record).values()]
         if not all(isinstance(text, str) for text in texts) or not user or not is_device_id(device):
             raise ValueError
         return ExportedDevice(user, device, record, int(fields.get("token_updated_ms", 0)))

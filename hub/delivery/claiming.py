@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from hub.delivery.debts import has_work, is_live, move_pushed, owe_since, owed_entries, set_due, settle
 from hub.delivery.model import Claimed, Entry, Finish, Group, Mark

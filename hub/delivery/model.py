@@ -5,8 +5,9 @@ All times are unix milliseconds of the engine's clock. Provider tokens are secre
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 from hub.model import Position
 
@@ -31,8 +32,7 @@ Event = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class EntryTerms:
+class EntryTerms(Struct, frozen=True):
     """What a notification asks of the ledger, kept beside its entry in the inbox.
 
     ``push`` says that it may be pushed; ``thread`` is a short hash that groups entries, empty
@@ -49,8 +49,7 @@ class EntryTerms:
     withdrawn: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NewEntry:
+class NewEntry(Struct, frozen=True):
     """A notification on its way into one inbox. ``data`` is the publication's payload, byte for byte.
 
     ``body_hash`` tells the same call sent again from another one under the same id.
@@ -61,8 +60,7 @@ class NewEntry:
     body_hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """An entry as it stands in the inbox."""
 
     offset: int
@@ -71,8 +69,7 @@ class Entry:
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Notified:
+class Notified(Struct, frozen=True):
     """What came of writing an entry. A ``duplicate`` was written before; a ``conflict`` wrote nothing."""
 
     position: Position
@@ -80,8 +77,7 @@ class Notified:
     conflict: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """What a notification would do to a device now: ``socket`` first, ``push`` after ``wait_ms``, or none."""
 
     device: str
@@ -89,18 +85,20 @@ class Planned:
     wait_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRecord:
+class DeviceRecord(Struct, frozen=True):
     """What an app registers. ``token`` is the provider's, or the JSON text of a Web Push subscription."""
 
     platform: str
     provider: str
     app: str
     environment: str
-    token: str = field(repr=False)
+    token: str
     locale: str = ""
     timezone: str = ""
     app_version: str = ""
+
+    def __repr__(self) -> str:
+        return f"DeviceRecord({self.platform!r}, {self.lane!r})"
 
     @property
     def lane(self) -> str:
@@ -108,8 +106,7 @@ class DeviceRecord:
         return lane_name(self.provider, self.app, self.environment)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceView:
+class DeviceView(Struct, frozen=True):
     """A device as its owner and operators may see it. Without the token, of which only a hash is shown."""
 
     id: str
@@ -124,8 +121,7 @@ class DeviceView:
     owed: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExportedDevice:
+class ExportedDevice(Struct, frozen=True):
     """A registration as ``hub devices export`` writes it, token included."""
 
     user: str
@@ -134,8 +130,7 @@ class ExportedDevice:
     token_updated_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Struct, frozen=True):
     """A device connected. ``cursor`` is what the client itself brought for its inbox: proof up to there.
 
     ``resumes`` is the generation that this very connection was given before, where a hub that
@@ -149,8 +144,7 @@ class Hello:
     resumes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(Struct, frozen=True):
     """An inbox at one moment: its top, the read watermark, and how many entries are above it."""
 
     top: Position
@@ -158,8 +152,7 @@ class Summary:
     unread: int
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
+class Welcome(Struct, frozen=True):
     """Where a device stands. Without a row (``registered`` False, generation 0) nothing was noted.
 
     ``registered`` says that it has a row with a usable token, ``known`` that it has a row.
@@ -174,8 +167,7 @@ class Welcome:
     replaced: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(Struct, frozen=True):
     """Proof that a device has all up to ``offset``. ``written_ms`` is when the hub wrote that, 0 unknown."""
 
     user: str
@@ -187,8 +179,7 @@ class Ack:
     how: Literal["pong", "ack", "receipt", "history"] = "ack"
 
 
-@dataclass(frozen=True, slots=True)
-class Acked:
+class Acked(Struct, frozen=True):
     """Where the device stands now. ``known`` False: it has no row. ``same_epoch`` False: nothing changed."""
 
     top: Position
@@ -197,24 +188,21 @@ class Acked:
     same_epoch: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ReadResult:
+class ReadResult(Struct, frozen=True):
     """The watermark after a read. ``same_epoch`` False: nothing changed."""
 
     summary: Summary
     same_epoch: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Unproven:
+class Unproven(Struct, frozen=True):
     """What a connection had written beyond what was proven when it ended, for the trace."""
 
     offset: int
     written_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """What one push tells of: the newest entry of a thread, and all offsets it stands for, oldest first."""
 
     newest: Entry
@@ -228,8 +216,7 @@ class Group:
         return len(self.offsets)
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(Struct, frozen=True):
     """A device whose debts one worker may try to settle until ``until_ms``.
 
     ``groups`` come oldest thread first; ``rest`` are offsets of further threads, to be told by
@@ -257,8 +244,7 @@ class Claimed:
     clear: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimBatch:
+class ClaimBatch(Struct, frozen=True):
     """Rows claimed now. ``next_due_ms`` is when the next row of the lane is due, None for none known.
 
     ``now_ms`` is the engine's time of the claim: whoever waits for ``next_due_ms`` has a clock of its own.
@@ -269,8 +255,7 @@ class ClaimBatch:
     now_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """One step in the life of a notification, for one device or (device empty) for the user."""
 
     time_ms: int
@@ -280,8 +265,7 @@ class Mark:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NewMark:
+class NewMark(Struct, frozen=True):
     """A mark that a finish leaves on a notification."""
 
     id: str
@@ -289,8 +273,7 @@ class NewMark:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class DeadOffset:
+class DeadOffset(Struct, frozen=True):
     """An entry that can never be sent to this device as it is, and why."""
 
     offset: int
@@ -298,8 +281,7 @@ class DeadOffset:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Struct, frozen=True):
     """How a claim ended.
 
     ``sent`` are offsets the provider took; ``dead`` go to the dead letters; ``retry_ms`` puts
@@ -325,8 +307,7 @@ class Finish:
     put_off_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Struct, frozen=True):
     """A notification that could not be sent to one device. ``id`` names the letter itself."""
 
     id: str
@@ -339,8 +320,7 @@ class DeadLetter:
     time_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetterPage:
+class DeadLetterPage(Struct, frozen=True):
     """Some dead letters, oldest first; ``cursor`` reads on, empty at the end."""
 
     letters: tuple[DeadLetter, ...]

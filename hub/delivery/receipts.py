@@ -11,7 +11,8 @@ import binascii
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hub.errors import RECEIPT_INVALID, HubError
 
@@ -28,8 +29,7 @@ _HEAD = struct.Struct(">QQQHB")
 """Offset, acks, expiry, and the lengths of user and device. What is left is the epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """One push, as the device that got it may confirm it.
 
     ``offset`` is the entry that was shown. ``acks`` is how far the confirmation goes as an ack:

@@ -6,7 +6,9 @@ Plain values that the rules change in place. Knows no rule and no engine.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from hub.delivery.model import Departure, DeviceRecord, DeviceState, Entry
 from hub.model import Position

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from hub.delivery.debts import owe_since, set_due, set_due_by, settle, wait_ms
 from hub.delivery.model import Entry, Mark, NewEntry, Notified, Planned

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -114,9 +115,10 @@ class Side:
 
     def plain(self, value: Any) -> Any:
         """A value with its random names replaced."""
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = _field_names(value)
+        if names:
             name = type(value).__name__
-            shown = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+            shown = {each: getattr(value, each) for each in names}
             if name in ("Position", "Claimed"):
                 shown["epoch"] = self.name(shown["epoch"])
             if name == "Claimed":
@@ -382,7 +384,7 @@ class LedgerModel(RuleBasedStateMachine):
                 return await ledger.claim(lane, limit, "w1")
             batch = await ledger.claim(lane, 10, "w1")
             rows = sorted(batch.rows, key=lambda row: (row.user, row.device))
-            return dataclasses.replace(batch, rows=tuple(rows))
+            return msgspec.structs.replace(batch, rows=tuple(rows))
 
         batches = self._everything(ask)
         claims = list(zip(*(batch.rows for batch in batches), strict=True))
@@ -589,3 +591,12 @@ def _end(claimed: Claimed, sent: str, dead: str, retry_ms: int | None, gone: str
 
 def _some_of(pairs: list[tuple[int, str]], which: str) -> list[tuple[int, str]]:
     return {"all": pairs, "first": pairs[:1], "last": pairs[-1:]}.get(which, [])
+
+
+def _field_names(value: Any) -> tuple[str, ...]:
+    """The names of a value's fields; none where it has no fields."""
+    if isinstance(value, msgspec.Struct):
+        return value.__struct_fields__
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return tuple(each.name for each in dataclasses.fields(value))
+    return ()

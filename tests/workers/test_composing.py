@@ -6,13 +6,13 @@ import base64
 import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hub.delivery.model import Claimed, DeviceRecord, Entry, EntryTerms, Group
 from hub.delivery.notification import Notification

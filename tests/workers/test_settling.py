@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hub.delivery.model import Claimed, DeadOffset, Finish
 from tests.workers.test_composing import NOW_MS, SECRET, alone, claimed, entry

@@ -10,12 +10,11 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
+from msgspec import Struct
 
-from workers.payloads.fitting import Fitted, Trimmed, fit, patched, without_content
+from workers.payloads.fitting import Fitted, Trimmed, encoded, fit, patched, without_content
 from workers.push import Push
 
 MAX_BODY_BYTES: Final = 4096
@@ -43,15 +42,14 @@ _VISIBLE: Final = ("alert", "badge", "sound")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-@dataclass(frozen=True, slots=True)
-class ApnsMessage:
+class ApnsMessage(Struct, frozen=True):
     """One request to the provider but for its token and its authorization.
 
     ``expiration`` is unix seconds, and 0 stands for itself: one attempt, no storing. All header
     values are printable ASCII without spaces.
     """
 
-    body: bytes = field(repr=False)
+    body: bytes
     topic: str
     push_type: str
     priority: int
@@ -59,6 +57,9 @@ class ApnsMessage:
     expiration: int
     apns_id: str
     trimmed: Trimmed = "nothing"
+
+    def __repr__(self) -> str:
+        return f"ApnsMessage({self.push_type!r}, {self.topic!r}, {self.apns_id!r})"
 
 
 def build_apns(
@@ -87,7 +88,7 @@ def build_apns(
     aps = fitted.message["aps"]
     push_type = _push_type(wanted, aps)
     return ApnsMessage(
-        body=orjson.dumps(fitted.message),
+        body=fitted.body,
         topic=_header(headers, "apns-topic") or (topic or push.target.app) + TOPIC_SUFFIXES[push_type],
         push_type=push_type,
         priority=_priority(push, headers, push_type, aps),
@@ -115,7 +116,7 @@ def _fitted(push: Push, wanted_type: Any, limit: int, generic_text: str, with_co
         fitted = without_content(push, encode, generic_text)
     if fitted.trimmed == "content":
         fitted = _waking(push, fitted)
-    if fitted.size_bytes > limit:
+    if len(fitted.body) > limit:
         raise ValueError("the hub object alone is longer than a push may be")
     return fitted
 
@@ -126,7 +127,7 @@ def _waking(push: Push, fitted: Fitted) -> Fitted:
     if push.kind == "notify" and push.notification.get("sound"):
         aps["sound"] = "default"
     message = {**fitted.message, "aps": aps}
-    return Fitted(message, len(orjson.dumps(message)), "content")
+    return encoded(message, "content")
 
 
 def _payload(

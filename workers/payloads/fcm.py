@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import orjson
 from firebase_admin import messaging  # type: ignore[import-untyped]
+from msgspec import Struct
 
 from workers.payloads.fitting import Trimmed, fit, patched
 from workers.push import Push, Target
@@ -47,12 +48,10 @@ class FcmStyle:
     generic_text: str = GENERIC_TEXT
 
 
-@dataclass(frozen=True, slots=True)
-class FcmMessage:
-    """The request body, its size as it is sent, and what had to go to make it fit."""
+class FcmMessage(Struct, frozen=True):
+    """The request body, and what had to go to make it fit."""
 
-    body: dict[str, Any]
-    size_bytes: int
+    body: bytes
     trimmed: Trimmed
 
 
@@ -62,7 +61,7 @@ def target_field(token: str) -> Literal["token", "fid"]:
 
 
 def build_message(push: Push, now_s: int, style: FcmStyle | None = None) -> FcmMessage:
-    """``push`` as the body of one ``messages:send``, at most :data:`MAX_BODY_BYTES` long.
+    """``push`` as the JSON body of one ``messages:send``, at most :data:`MAX_BODY_BYTES` long.
 
     ``now_s`` is the present unix second: Android is told a time to live, not an expiry.
 
@@ -78,7 +77,7 @@ def build_message(push: Push, now_s: int, style: FcmStyle | None = None) -> FcmM
         fitted = fit(push, encode, MAX_BODY_BYTES, chosen.generic_text)
     except TypeError as error:  # orjson says so of what JSON has no word for
         raise ValueError(str(error)) from None
-    return FcmMessage(fitted.message, fitted.size_bytes, fitted.trimmed)
+    return FcmMessage(fitted.body, fitted.trimmed)
 
 
 def _message(

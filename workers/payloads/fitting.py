@@ -8,10 +8,10 @@ a function, and what counts is its size in compact JSON.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import orjson
+from msgspec import Struct
 
 from workers.push import Push
 
@@ -27,12 +27,12 @@ MIN_PREVIEW_CHARS: Final = 24
 ELLIPSIS: Final = "…"
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
+class Fitted(Struct, frozen=True):
     """A message that is at most as long as allowed, unless even its bare frame is longer."""
 
     message: dict[str, Any]
-    size_bytes: int
+    body: bytes
+    """The message as JSON."""
     trimmed: Trimmed
 
 
@@ -43,15 +43,15 @@ def fit(push: Push, encode: Encode, max_bytes: int, generic_text: str) -> Fitted
         TypeError: a value that JSON has no word for.
         ValueError: whatever ``encode`` says about values that it refuses.
     """
-    whole = _measured(encode(push.notification, push.data, push.overrides), "nothing")
-    if whole.size_bytes <= max_bytes:
+    whole = encoded(encode(push.notification, push.data, push.overrides), "nothing")
+    if len(whole.body) <= max_bytes:
         return whole
     cut = _with_shorter_body(push.notification, push.data, push.overrides, encode, max_bytes, "preview")
     if cut is not None:
         return cut
     if push.data is not None:
-        bare = _measured(encode(push.notification, None, push.overrides), "data")
-        if bare.size_bytes <= max_bytes:
+        bare = encoded(encode(push.notification, None, push.overrides), "data")
+        if len(bare.body) <= max_bytes:
             return bare
         cut = _with_shorter_body(push.notification, None, push.overrides, encode, max_bytes, "data")
         if cut is not None:
@@ -63,7 +63,7 @@ def without_content(push: Push, encode: Encode, generic_text: str) -> Fitted:
     """A push that only tells the app to resume; one that was to be seen shows a generic text."""
     shown = push.notification.get("title") or push.notification.get("body")
     generic: dict[str, Any] = {"body": generic_text} if push.kind == "notify" and shown else {}
-    return _measured(encode(generic, None, {}), "content")
+    return encoded(encode(generic, None, {}), "content")
 
 
 def patched(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,21 +99,26 @@ def _with_shorter_body(
 
     def at(chars: int) -> Fitted:
         short = {**notification, "body": body[:chars].rstrip() + ELLIPSIS}
-        return _measured(encode(short, data, overrides), trimmed)
+        return encoded(encode(short, data, overrides), trimmed)
 
     best = at(MIN_PREVIEW_CHARS)
-    if best.size_bytes > max_bytes:
+    if len(best.body) > max_bytes:
         return None
     low, high = MIN_PREVIEW_CHARS, min(len(body), max_bytes)
     while high - low > 1:
         middle = (low + high) // 2
         tried = at(middle)
-        if tried.size_bytes <= max_bytes:
+        if len(tried.body) <= max_bytes:
             low, best = middle, tried
         else:
             high = middle
     return best
 
 
-def _measured(message: dict[str, Any], trimmed: Trimmed) -> Fitted:
-    return Fitted(message, len(orjson.dumps(message)), trimmed)
+def encoded(message: dict[str, Any], trimmed: Trimmed) -> Fitted:
+    """``message`` as it stands.
+
+    Raises:
+        TypeError: a value that JSON has no word for.
+    """
+    return Fitted(message, orjson.dumps(message), trimmed)

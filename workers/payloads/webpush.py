@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
+from msgspec import Struct
 
 from workers.payloads.fitting import Fitted, Trimmed, fit, patched, without_content
 from workers.push import Push
@@ -33,8 +32,7 @@ GENERIC_TEXT: Final = "You have a new notification"
 _TOPIC: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
-@dataclass(frozen=True, slots=True)
-class WebPushMessage:
+class WebPushMessage(Struct, frozen=True):
     """What is to be encrypted, the headers in the clear, and what had to go to make it fit."""
 
     plaintext: bytes
@@ -63,10 +61,9 @@ def build_message(
             if with_content
             else without_content(push, encode, generic_text)
         )
-        plaintext = orjson.dumps(fitted.message)
     except TypeError as error:  # orjson says so of what JSON has no word for
         raise ValueError(str(error)) from None
-    return WebPushMessage(plaintext, _headers(push, now_s), fitted.trimmed)
+    return WebPushMessage(fitted.body, _headers(push, now_s), fitted.trimmed)
 
 
 def _object(

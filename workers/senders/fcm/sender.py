@@ -12,7 +12,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -77,9 +77,9 @@ class FcmSender:
             ) from None
         self._tokens = tokens
         self._wire = (
-            FastWire(options.max_connections, ca)
+            FastWire(self._url, options.max_connections, ca)
             if options.transport == "fast"
-            else LibraryWire(options.request_timeout_s, ca)
+            else LibraryWire(self._url, options.request_timeout_s, ca)
         )
 
     async def send(self, push: Push) -> Outcome:
@@ -110,7 +110,7 @@ class FcmSender:
         if wire is not None:
             await wire.close()
 
-    async def _attempt(self, body: dict[str, Any], started_s: float) -> Outcome:
+    async def _attempt(self, body: bytes, started_s: float) -> Outcome:
         if self._tokens is None:
             return Outcome(Verdict.LATER, "not started")
         try:
@@ -133,10 +133,10 @@ class FcmSender:
         except AccessRefused as error:
             return Outcome(Verdict.STOP, f"access refused: {error}")
 
-    async def _post(self, body: dict[str, Any], access: Access) -> Answer:
+    async def _post(self, body: bytes, access: Access) -> Answer:
         if self._wire is None:
             raise httpx.ConnectError("stopped")
-        return await self._wire.request("POST", self._url, {**sdk.HEADERS, **access.headers}, body)
+        return await self._wire.post(body, access.headers)
 
     def _took(self, answer: Answer) -> Outcome:
         try:

@@ -1,4 +1,4 @@
-"""The wire of the FCM sender: one request, as firebase-admin's inner client makes it.
+"""The wire of the FCM sender: one message posted to one address, as firebase-admin's inner client does it.
 
 Two carry it. ``FastWire`` is aiohttp over many HTTP/1.1 connections, several times the rate of what
 the library ships; ``LibraryWire`` is the library's own HTTP/2 transport. Both raise httpx's
@@ -17,8 +17,9 @@ from typing import Any, Protocol
 import aiohttp
 import httpx
 import orjson
+from yarl import URL
 
-from workers.senders.fcm.sdk import library_client
+from workers.senders.fcm.sdk import HEADERS, library_client
 from workers.senders.sockets import Sockets
 
 
@@ -35,10 +36,10 @@ class Answer(Protocol):
 
 
 class Wire(Protocol):
-    """Carries requests, any number at once; the caller sets the deadline by cancelling."""
+    """Carries messages, any number at once; the caller sets the deadline by cancelling."""
 
-    async def request(self, method: str, url: str, headers: Mapping[str, str], json: Any) -> Answer:
-        """Make one request, once.
+    async def post(self, body: bytes, authorization: Mapping[str, str]) -> Answer:
+        """Make one request of ``body``, which is JSON, once.
 
         Raises:
             httpx.HTTPStatusError: an answer that is no success.
@@ -53,11 +54,14 @@ class Wire(Protocol):
 
 
 class FastWire:
-    """aiohttp: ``max_connections`` over HTTP/1.1, orjson, nothing per request that is not needed."""
+    """aiohttp: ``max_connections`` to ``url`` over HTTP/1.1, nothing done per request that can be done once."""
 
-    def __init__(self, max_connections: int, ca: ssl.SSLContext | None) -> None:
+    def __init__(self, url: str, max_connections: int, ca: ssl.SSLContext | None) -> None:
+        self._url = URL(url)
         self._sockets = Sockets()
         self._session = aiohttp.ClientSession(
+            # An answer is too short to be worth the work of packing it.
+            headers={"Content-Type": "application/json", "Accept-Encoding": "identity", **HEADERS},
             connector=aiohttp.TCPConnector(
                 limit=max_connections, ssl=True if ca is None else ca, socket_factory=self._sockets.make
             ),
@@ -66,21 +70,21 @@ class FastWire:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def request(self, method: str, url: str, headers: Mapping[str, str], json: Any) -> Answer:
+    async def post(self, body: bytes, authorization: Mapping[str, str]) -> Answer:
         """See :class:`Wire`."""
-        sent = {"Content-Type": "application/json", **headers}
         try:
-            async with self._session.request(
-                method, url, data=orjson.dumps(json), headers=sent, allow_redirects=False
-            ) as answer:
-                body = await answer.read()
+            # No block around it: reading to the end gives the connection back, and a failure closes it.
+            answer = await self._session.post(
+                self._url, data=aiohttp.BytesPayload(body), headers=authorization, allow_redirects=False
+            )
+            said = await answer.read()
         except aiohttp.ClientConnectorError as error:
             raise httpx.ConnectError(type(error).__name__) from error
         except (aiohttp.ClientError, OSError) as error:
             raise httpx.RemoteProtocolError(type(error).__name__) from error
         if answer.status != 200:
-            raise _status_error(method, url, answer.status, answer.headers, body)
-        return _Body(body)
+            raise _status_error(answer.status, answer.headers, said, str(self._url))
+        return _Body(said)
 
     async def close(self) -> None:
         """See :class:`Wire`."""
@@ -108,17 +112,19 @@ class LibraryWire:
     request retires its connection: new requests open another, those under way finish on the old one.
     """
 
-    def __init__(self, timeout_s: float, ca: ssl.SSLContext | None) -> None:
+    def __init__(self, url: str, timeout_s: float, ca: ssl.SSLContext | None) -> None:
+        self._url = url
         self._open_client = functools.partial(library_client, timeout_s, ca)
         self._lease = _Lease(self._open_client())
         self._retired: set[_Lease] = set()
 
-    async def request(self, method: str, url: str, headers: Mapping[str, str], json: Any) -> Answer:
+    async def post(self, body: bytes, authorization: Mapping[str, str]) -> Answer:
         """See :class:`Wire`."""
+        headers = {"Content-Type": "application/json", **HEADERS, **authorization}
         lease = self._lease
         lease.requests += 1
         try:
-            answer = await lease.client.request(method, url, headers=dict(headers), json=json)
+            answer = await lease.client.post(self._url, headers=headers, content=body)
         except asyncio.CancelledError:
             if lease is self._lease:
                 self._retired.add(lease)
@@ -131,7 +137,7 @@ class LibraryWire:
                 # Shielded: whoever is cancelled here must not leave the connection open.
                 await asyncio.shield(lease.client.aclose())
         if answer.status_code != 200:
-            raise _status_error(method, url, answer.status_code, answer.headers, answer.content)
+            raise _status_error(answer.status_code, answer.headers, answer.content, self._url)
         return answer
 
     async def close(self) -> None:
@@ -150,15 +156,13 @@ class _Lease:
         self.requests = 0
 
 
-def _status_error(
-    method: str, url: str, status: int, headers: Mapping[str, str], body: bytes
-) -> httpx.HTTPStatusError:
+def _status_error(status: int, headers: Mapping[str, str], body: bytes, url: str) -> httpx.HTTPStatusError:
     """The exception that httpx would raise, with an answer that can be read again.
 
     The body is decoded already, so the header that says how it was encoded must not come along.
     """
     kept = [(name, value) for name, value in headers.items() if name.lower() in _KEPT_HEADERS]
-    request = httpx.Request(method, url)
+    request = httpx.Request("POST", url)
     response = httpx.Response(status, headers=kept, content=body, request=request)
     return httpx.HTTPStatusError(f"status {status}", request=request, response=response)
 
