@@ -48,7 +48,8 @@ class Stock:
                 result = await client.send_notification(request)
                 assert result.is_successful, result.description
 
-        return await _measured(asyncio.gather(*(send_some() for _ in range(APNS_IN_FLIGHT))))
+        sending = asyncio.gather(*(send_some() for _ in range(APNS_IN_FLIGHT)))
+        return await _measured(order["count"], sending)
 
     async def fcm(self, order: Order) -> Answer:
         """``send_each_async`` in batches, one after the other."""
@@ -69,7 +70,7 @@ class Stock:
                 answer = await messaging.send_each_async(messages, app=app)
                 assert answer.failure_count == 0, answer.responses[0].exception
 
-        return await _measured(send_all())
+        return await _measured(order["count"], send_all())
 
     def _make_apns(self) -> Any:
         from aioapns import APNs
@@ -99,10 +100,10 @@ class Stock:
         return firebase_admin.initialize_app(account, {"projectId": PROJECT})
 
 
-async def _measured(work: Any) -> Answer:
+async def _measured(count: int, work: Any) -> Answer:
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     await work
-    return {"cpu_s": time.process_time() - cpu_s, "wall_s": time.perf_counter() - wall_s}
+    return {"count": count, "cpu_s": time.process_time() - cpu_s, "wall_s": time.perf_counter() - wall_s}
 
 
 async def main() -> None:

@@ -22,6 +22,8 @@ from hub.engine.redis.stream_writer import new_birth
 log = logging.getLogger(__name__)
 
 _PARTITIONS_AT_ONCE = 16
+_ROWS_OF_ONE_CALL = 32
+"""A script that hands out many rows holds up everybody else of its server."""
 
 
 class Claims:
@@ -31,6 +33,7 @@ class Claims:
         self._users = users
         self._due = due
         self._max_groups = max_groups
+        self._widths: dict[str, int] = {}
 
     async def claim(self, lane: str, limit: int, worker: str) -> ClaimBatch:
         """As :meth:`hub.engine.Ledger.claim`.
@@ -46,27 +49,40 @@ class Claims:
         while len(rows) < limit:
             tags = [tag for tag in self._due.due_tags(lane) if tag not in through]
             free = limit - len(rows)
-            tags = tags[: min(free, _PARTITIONS_AT_ONCE)]
+            tags = tags[: self._width(lane, free)]
             if not tags:
                 break
-            share = free // len(tags)
+            share = min(free // len(tags), _ROWS_OF_ONE_CALL)
+            is_backlog = True
             asked = (self._claim_at(tag, lane, share, worker) for tag in tags)
             for tag, answer in zip(tags, await asyncio.gather(*asked, return_exceptions=True), strict=True):
                 if isinstance(answer, BaseException):
                     failures.append(answer)
                     self._due.put_off(lane, tag)
                     through.add(tag)
+                    is_backlog = False
                     continue
                 at_ms, claimed = answer
                 now_ms = max(now_ms, at_ms)
                 rows += claimed
                 if len(claimed) < share:
                     through.add(tag)
+                    is_backlog = False
+            self._widths[lane] = len(tags) // 2 if is_backlog else _PARTITIONS_AT_ONCE
         if failures and not rows:
             raise failures[0]
         for failure in failures:
             log.warning("! a partition was not claimed from: %s", failure)
         return ClaimBatch(tuple(rows), self._due.next_ms(lane), now_ms)
+
+    def _width(self, lane: str, free: int) -> int:
+        """How many partitions to ask at once for ``free`` rows.
+
+        Fewer and fewer while each gives all that it is asked for: a call for many rows costs little more
+        than one for a single row, to the server too. All again once one of them has less.
+        """
+        width = max(1, self._widths.get(lane, _PARTITIONS_AT_ONCE), -(-free // _ROWS_OF_ONE_CALL))
+        return min(width, free)
 
     async def _claim_at(self, tag: str, lane: str, limit: int, worker: str) -> tuple[int, list[Claimed]]:
         mark = self._due.mark

@@ -54,7 +54,7 @@ class Wire(Protocol):
 
 
 class FastWire:
-    """aiohttp: ``max_connections`` to ``url`` over HTTP/1.1, nothing done per request that can be done once."""
+    """aiohttp: ``max_connections`` to ``url`` over HTTP/1.1, and little per request that can be done once."""
 
     def __init__(self, url: str, max_connections: int, ca: ssl.SSLContext | None) -> None:
         self._url = URL(url)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from hub.engine.redis.due import DueTimes
 from hub.engine.redis.keys import Keys
 from hub.engine.redis.link import Link
 from hub.engine.redis.options import RedisOptions
+from hub.engine.redis.scripts import Script
 from hub.errors import EngineUnavailable
 from tests.hub.engine.redis.ledgers import LANE, LedgerParts, offsets_of, record, running_ledger
 from tests.hub.engine.redis.links import quick
@@ -203,6 +205,31 @@ async def test_a_claim_is_bounded_over_all_partitions(redis_options: RedisOption
             counts.append(len(rows))
         assert (sum(counts), max(counts)) == (30, 7)
         assert counts[:4] == [7, 7, 7, 7]
+
+
+async def test_a_backlog_is_claimed_in_few_calls(
+    redis_options: RedisOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once partitions are seen to have more than they are asked for; and all of it is claimed, once."""
+    async with running_ledger(redis_options) as parts:
+        users = [f"user-{number}" for number in range(200)]
+        for user in users:
+            await parts.register(user, token=f"token of {user}")
+            await parts.notify("n1", user)
+        run, asked = parts.commands.run, []
+
+        async def counting(tag: str, script: Script, keys: Sequence[str], *rest: Any, **options: Any) -> Any:
+            asked.append("hand_out" in script.text)
+            return await run(tag, script, keys, *rest, **options)
+
+        monkeypatch.setattr(parts.commands, "run", counting)
+        calls, claimed = [], []
+        while rows := await parts.due(limit=20):
+            claimed += [row.user for row in rows]
+            calls.append(sum(asked))
+            asked.clear()
+        assert sorted(claimed) == sorted(users)
+        assert calls[:3] == [4, 2, 1]
 
 
 async def test_a_claim_fails_when_nobody_answers(redis_options: RedisOptions) -> None:
