@@ -8,8 +8,7 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 UV_VERSION := 0.13.9
 SDK_TESTS := tests/sdk/js
 BENCHMARKS ?= fanout connect memory
-# Most tests wait for servers of their own, so that two processes take half the time. Both have to find the
-# tests in the same order, hence the fixed seed of hashes. Empty for one process.
+# Most tests wait for servers of their own, so that two processes take half the time. Empty for one process.
 TEST_PROCESSES ?= -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
@@ -31,7 +30,7 @@ run: $(VENV)/.run-installed
 install: $(VENV)/.run-installed
 
 test: $(VENV)/.dev-installed .tools $(if $(wildcard $(SDK_TESTS)/package-lock.json),$(SDK_TESTS)/node_modules/.installed)
-	PYTHONHASHSEED=0 $(PY) -m pytest $(TEST_PROCESSES) $(PYTEST_ARGS)
+	$(PY) -m pytest $(TEST_PROCESSES) $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-installed
 	$(VENV)/bin/ruff check .
