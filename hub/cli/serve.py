@@ -80,8 +80,11 @@ def serve(
                 flags = _flags_of(config, profile, host, dev=dev, public=allow_insecure_public_bind)
                 code = run_processes(processes, loaded, flags, on_ready=announce, reread=read)
             else:
+                from hub.ops.exposition import count_as
                 from hub.serving import run
 
+                if role is not None:
+                    count_as(role.number)
                 lifeline_fd = role.lifeline_fd if role is not None else None
                 code = run(settings, loaded=loaded, on_ready=announce, reread=read, lifeline_fd=lifeline_fd)
     raise typer.Exit(code)

@@ -1,7 +1,8 @@
 """What this process measures, and the page that Prometheus reads: of one process, or of all on one port.
 
 Where several processes serve one port, ``PROMETHEUS_MULTIPROC_DIR`` is set before they start: each
-keeps its numbers in a file there, and whichever is asked adds them up. Knows no metric.
+keeps its numbers in files there, and whichever is asked adds them up. Files go by the place of a process:
+one that takes the place of another counts on where that one ended. Knows no metric.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
     generate_latest,
+    values,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.requests import Request
@@ -39,6 +41,15 @@ _OVER: Mapping[Over, Literal["livesum", "livemax", "livemin"]] = {
     "max": "livemax",
     "min": "livemin",
 }
+
+
+def count_as(place: int) -> None:
+    """Keep the numbers of this process in the files of ``place``, that no other living process has.
+
+    Without it they are those of its process id: each that ends leaves files behind. To be called before
+    anything is counted.
+    """
+    values.ValueClass = values.MultiProcessValue(lambda: place)  # type: ignore[no-untyped-call]
 
 
 class Exposition:

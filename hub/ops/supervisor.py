@@ -29,7 +29,8 @@ from hub.transport.listening import open_listeners
 log = logging.getLogger(__name__)
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable that tells the metrics library where the processes add up what they count."""
+"""Variable that tells the metrics library where the processes add up what they count. Each does so as
+the number of its place, so that a successor counts on, and no crash leaves files of its own."""
 
 Command = Callable[[int, int], Sequence[str]]
 """Program and arguments of a child, by its number (from 1) and the descriptor of its lifeline."""
@@ -39,7 +40,8 @@ Command = Callable[[int, int], Sequence[str]]
 class SupervisorOptions:
     """How many children, and how patiently they are replaced.
 
-    A child that was ready for ``settled_after_s`` counts as one that works. Others are replaced
+    A child that is not ready ``ready_within_s`` after its start is killed: it hangs, and would be waited
+    for forever. One that was ready for ``settled_after_s`` counts as one that works. Others are replaced
     with growing delays, and given up, all together, after ``max_quick_deaths`` in a row while no
     child works. ``end_within_s`` bounds the orderly end, after which children are killed.
     """
@@ -47,6 +49,7 @@ class SupervisorOptions:
     processes: int
     restart_min_s: float = 0.2
     restart_max_s: float = 30.0
+    ready_within_s: float = 60.0
     settled_after_s: float = 10.0
     max_quick_deaths: int = 5
     end_within_s: float = 40.0
@@ -220,14 +223,12 @@ class Supervisor:
         quick_deaths = 0
         while not self._ending.is_set():
             child = await self._start(number)
-            said = await child.first_word()
-            if "urls" in said:
-                self._became_ready(child, said["urls"])
+            said = await self._ready_or_dead(child)
             code = await child.process.wait()
             worked = self._works(child)
             del self._children[number]
-            folder = str(self._metrics_folder)
-            multiprocess.mark_process_dead(child.process.pid, folder)  # type: ignore[no-untyped-call]
+            # What it held is gone; what it counted stays, and its successor goes on with it.
+            multiprocess.mark_process_dead(number, str(self._metrics_folder))  # type: ignore[no-untyped-call]
             if self._ending.is_set():
                 self._failed_to_end |= code not in (0, -signal.SIGTERM, -signal.SIGINT)
                 return
@@ -243,6 +244,22 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
                     await self._ending.wait()
+
+    async def _ready_or_dead(self, child: _Child) -> Mapping[str, Any]:
+        """What it said when it was ready, or at its end; one that is neither in time is killed."""
+        said: Mapping[str, Any] = {}
+        try:
+            async with asyncio.timeout(self._options.ready_within_s):
+                said = await child.first_word()
+                if "urls" in said:
+                    self._became_ready(child, said["urls"])
+                else:
+                    await child.process.wait()
+        except TimeoutError:
+            child.send(signal.SIGKILL)
+            if not said:
+                said = {"error": {"message": f"was not ready within {self._options.ready_within_s:g} s"}}
+        return said
 
     async def _start(self, number: int) -> _Child:
         process = await asyncio.create_subprocess_exec(

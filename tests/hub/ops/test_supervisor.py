@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,12 @@ from typing import Any
 import httpx
 import pytest
 
-from hub.ops.supervisor import METRICS_FOLDER, reserved_port
+from hub.ops.exposition import Exposition
+from hub.ops.supervisor import METRICS_FOLDER, ChildFailed, Supervisor, SupervisorOptions, reserved_port
 from tests.support.command_line import run_hub
 from tests.support.hub_process import API_KEY, Running, hub_process, settings_env
 from tests.support.processes import free_port
+from tests.support.prometheus import parse, scrape
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.waiting import eventually, eventually_true
 from tests.support.wire_client import connected
@@ -105,11 +109,18 @@ async def test_each_process_is_a_node_and_all_hear_of_a_publication(
 async def test_one_that_crashed_is_replaced_and_the_other_serves_on(
     redis: RedisServer, tmp_path: Path
 ) -> None:
-    """The clients of the other one notice nothing, and its numbers are counted no longer."""
-    async with pair(redis, tmp_path) as running:
+    """The clients of the other one notice nothing; what it held is shown no longer, what it counted is."""
+    async with pair(redis, tmp_path) as running, contextlib.AsyncExitStack() as clients:
         first, second = children_of(running.pid)
         folder = metrics_folder_of(first)
-        await eventually(lambda: bool(list(folder.glob(f"gauge_live*_{first}.db"))))
+        for number in range(12):
+            await clients.enter_async_context(connected(running, f"u{number}"))
+
+        async def all_count() -> bool:
+            return (await scrape(running.url)).sum("hub_connections") == 12
+
+        await eventually_true(all_count)
+        held = {node["name"].rpartition("_")[2]: node["num_clients"] for node in await nodes(running)}
         os.kill(first, signal.SIGKILL)
         await eventually(lambda: len(set(children_of(running.pid)) - {first}) == 2)
         replaced = set(children_of(running.pid)) - {first, second}
@@ -120,11 +131,126 @@ async def test_one_that_crashed_is_replaced_and_the_other_serves_on(
             return len(await nodes(running)) == 2
 
         await eventually_true(two_nodes, 10)
+
+        async def tells_of_the_living() -> bool:
+            return (await scrape(running.url)).sum("hub_connections") == held[str(second)]
+
+        await eventually_true(tells_of_the_living)
+        assert (await scrape(running.url)).sum("hub_connections_opened_total") == 12
+        assert {path.stem.rpartition("_")[2] for path in folder.iterdir()} == {"1", "2"}
         log = (tmp_path / "hub.log").read_text()
         assert f"(pid {first}): ended with signal SIGKILL; another one takes its place" in log
-        assert not list(folder.glob(f"gauge_live*_{first}.db"))
         assert await running.terminate() == 0
         assert not folder.exists()
+
+
+_CHILD = """
+import asyncio, json, os, sys, time
+from hub.ops.exposition import Exposition, count_as
+
+def note(name, text):
+    with open(name, "a+") as file:
+        file.write(text + "\\n")
+        file.seek(0)
+        return len(file.readlines())
+
+async def main():
+    count_as(int(sys.argv[1]))
+    exposition = Exposition()
+    exposition.counter("t_starts", "Starts.").inc()
+    exposition.gauge("t_alive", "Alive.").set(1)
+    exposition.histogram("t_seconds", "Seconds.", [1]).observe(0.5)
+    note("ready", f"{os.getpid()} {os.environ['PROMETHEUS_MULTIPROC_DIR']}")
+    print(json.dumps({"urls": ["http://here"]}), flush=True)
+    await asyncio.sleep(60)
+
+if note("starts", str(os.getpid())) in json.loads(sys.argv[2]):
+    time.sleep(60)
+asyncio.run(main())
+"""
+
+
+class SmallChildren:
+    """One place, kept by a supervisor in this process. Children note that they started and got ready."""
+
+    def __init__(self, folder: Path, hanging: list[int], **options: Any) -> None:
+        """Of the starts, those numbered in ``hanging`` never get ready."""
+        self._folder = folder
+        self._program = f"import os\nos.chdir({str(folder)!r})\n{_CHILD}"
+        self._hanging = json.dumps(hanging)
+        quickly = SupervisorOptions(1, restart_min_s=0.01, restart_max_s=0.05, end_within_s=5, **options)
+        supervisor = Supervisor(self._command, quickly, on_ready=lambda urls: None, on_reload=lambda: False)
+        self.running = asyncio.create_task(supervisor.run())
+
+    def _command(self, number: int, lifeline_fd: int) -> list[str]:
+        return [sys.executable, "-c", self._program, str(number), self._hanging]
+
+    def _lines(self, name: str) -> list[str]:
+        path = self._folder / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    @property
+    def started(self) -> list[int]:
+        """Process ids, in their order."""
+        return [int(line) for line in self._lines("starts")]
+
+    async def ready(self, count: int) -> int:
+        """The process that got ready as the ``count``-th."""
+        await eventually(lambda: len(self._lines("ready")) >= count, 10)
+        return int(self._lines("ready")[count - 1].split()[0])
+
+    @property
+    def metrics_folder(self) -> Path:
+        """Where they count."""
+        return Path(self._lines("ready")[0].split()[1])
+
+    @property
+    def metrics_files(self) -> dict[str, int]:
+        """What is in there, with its size in bytes."""
+        return {path.name: path.stat().st_size for path in self.metrics_folder.iterdir()}
+
+    async def __aenter__(self) -> SmallChildren:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.running.cancel()
+        await asyncio.gather(self.running, return_exceptions=True)
+
+
+async def test_one_that_never_gets_ready_is_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would be waited for forever, and its place would stay empty."""
+    async with SmallChildren(tmp_path, [2, 3], ready_within_s=2, settled_after_s=0) as children:
+        os.kill(await children.ready(1), signal.SIGKILL)
+        second_ready = await children.ready(2)
+        assert children.started[3:] == [second_ready]
+        assert caplog.text.count("was not ready within 2 s; another one takes its place") == 2
+        assert not any(lives(pid) for pid in children.started[:3])
+        assert lives(second_ready) and not children.running.done()
+
+
+async def test_one_that_hangs_at_the_first_start_is_told_of(tmp_path: Path) -> None:
+    """As whatever else keeps one from starting in the first place."""
+    async with SmallChildren(tmp_path, [1], ready_within_s=1) as children:
+        with pytest.raises(ChildFailed, match="was not ready within 1 s"):
+            await children.running
+        assert not any(lives(pid) for pid in children.started)
+
+
+async def test_crashes_leave_no_files_and_no_count_goes_back(tmp_path: Path) -> None:
+    """Whoever takes the place of another counts on in its files; what is held now is that of the living."""
+    async with SmallChildren(tmp_path, [], settled_after_s=0) as children:
+        child = await children.ready(1)
+        files = children.metrics_files
+        assert len(files) == 3
+        for crash in range(1, 9):
+            os.kill(child, signal.SIGKILL)
+            child = await children.ready(crash + 1)
+            page = parse(Exposition(str(children.metrics_folder)).page())
+            assert page.sum("t_starts_total") == page.sum("t_seconds_count") == crash + 1
+            assert page.sum("t_alive") == 1
+        assert children.metrics_files == files
 
 
 async def test_sigterm_ends_all_of_them_in_order(redis: RedisServer, tmp_path: Path) -> None:
