@@ -34,6 +34,9 @@ from hub.metrics import Metrics
 from hub.node import Node
 
 _FRESH = {**HEADERS, "cache-control": "no-store"}
+# Proxies that gather answers would keep everything until the end.
+_LINES = {**_FRESH, "x-accel-buffering": "no"}
+_LINES_TYPE = "application/x-ndjson"
 _RETRY_AFTER_S = "1"
 
 
@@ -124,6 +127,9 @@ class Console:
             if len(self._watches) >= self._options.max_watches:
                 self._metrics.limit_reached("console_watches")
                 raise HubError(TOO_MANY_REQUESTS, f"{self._options.max_watches} pages watch already")
+            if request.method == "HEAD":
+                # There are no lines to wait for: a watch would take its place for as long as the connection.
+                return _watch_head()
             watch = Watch(channel, self._node.listening, self._turn)
             self._watches.add(watch)
             try:
@@ -157,9 +163,7 @@ class _WatchResponse(StreamingResponse):
     """Lines for as long as the page takes them. However it ends, the watch ends with it."""
 
     def __init__(self, watch: Watch, on_end: Callable[[], None]) -> None:
-        # Proxies that gather answers would keep everything until the end.
-        headers = {**_FRESH, "x-accel-buffering": "no"}
-        super().__init__(watch.lines(), media_type="application/x-ndjson", headers=headers)
+        super().__init__(watch.lines(), media_type=_LINES_TYPE, headers=_LINES)
         self._watch = watch
         self._on_end = on_end
 
@@ -169,6 +173,13 @@ class _WatchResponse(StreamingResponse):
         finally:
             self._watch.close()
             self._on_end()
+
+
+def _watch_head() -> Response:
+    response = Response(headers=_LINES, media_type=_LINES_TYPE)
+    # A watch has no length, least of all none (RFC 9110, 8.6).
+    del response.headers["content-length"]
+    return response
 
 
 def _nothing_here() -> Response:

@@ -258,6 +258,18 @@ async def test_only_so_many_pages_watch() -> None:
             pass
 
 
+async def test_asking_what_a_watch_would_say_takes_no_place() -> None:
+    """A HEAD has no lines to wait for, and is answered at once."""
+    async with console(console__max_watches=1) as (hub, http):
+        assert hub.hub is not None
+        answer = await http.head("api/watch", params={"channel": "lobby"}, headers=with_key(), timeout=5)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
+        assert "content-length" not in answer.headers
+        assert hub.hub.node.listening.counts() == {}
+        async with watching(http, "news"):
+            pass
+
+
 @pytest.mark.parametrize(
     ("channel", "status", "code"), [("", 400, 107), ("nowhere:x", 404, 102), ("a" * 300, 400, 107)]
 )
