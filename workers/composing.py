@@ -131,6 +131,7 @@ class _Writer:
                 collapse_id=collapse_id(row.device, terms.thread or terms.id),
                 priority=_priority(details),
                 expires_at_s=terms.expires_at_ms // 1000,
+                ttl_s=self._ttl_s(terms.expires_at_ms),
                 overrides=_json_value(overrides),
                 traceparent=str(details.get("traceparent", "")),
             ),
@@ -161,6 +162,7 @@ class _Writer:
                 collapse_id=collapse_id(row.device, "sync "),
                 priority="normal",
                 expires_at_s=expires_at_ms // 1000,
+                ttl_s=self._ttl_s(expires_at_ms),
                 traceparent=str(_json_object(newest.terms.details).get("traceparent", "")),
             ),
             expires_at_ms=expires_at_ms,
@@ -192,6 +194,7 @@ class _Writer:
                 collapse_id=collapse_id(row.device, replaces),
                 priority="normal",
                 expires_at_s=expires_at_ms // 1000,
+                ttl_s=QUIET_TTL_S,
             ),
             expires_at_ms=expires_at_ms,
             badge=badge if kind == "badge" else None,
@@ -212,6 +215,9 @@ class _Writer:
         if receipt:
             hub["receipt"] = receipt
         return hub
+
+    def _ttl_s(self, expires_at_ms: int) -> int:
+        return max(0, (expires_at_ms - self._row.now_ms) // 1000)
 
     def _receipt(self, offsets: tuple[int, ...], terms: EntryTerms, *, shown: bool = True) -> str:
         """An ack is up to an offset: it must not reach a debt that this push does not tell of."""

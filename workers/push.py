@@ -51,7 +51,9 @@ class Push(Struct, frozen=True):
     ``notification`` holds ``title``, ``body``, ``badge``, ``sound``, ``image``, ``thread``,
     ``collapse_key`` as far as given; ``data`` the app's own JSON value. ``badge`` is the unread
     count to show, None where it stays. ``overrides`` are merged into the provider's own message.
-    ``expires_at_s`` is unix seconds; 0 asks for one attempt and no storing.
+    ``expires_at_s`` is unix seconds by the engine's clock, and ``ttl_s`` what was left until then as
+    the push was made: whoever has to tell the one asks no clock of its own for the other. 0 asks for
+    one attempt and no storing.
     """
 
     kind: Kind
@@ -64,6 +66,7 @@ class Push(Struct, frozen=True):
     collapse_id: str = ""
     priority: Priority = "high"
     expires_at_s: int = 0
+    ttl_s: int = 0
     overrides: Mapping[str, Any] = {}
     traceparent: str = ""
     """W3C Trace Context of the call that it came of; empty for none. Never sent."""

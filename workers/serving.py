@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from hub.delivery.model import Claimed, Finish, NewMark
 from hub.engine.ledger import Ledger
 from hub.errors import EngineUnavailable
@@ -89,7 +91,7 @@ class Serving:
         for each in planned:
             if self._must_leave(each, loop.time(), ends_at_s, tried=bool(outcomes)):
                 break
-            outcome = await self._attempt(each.push)
+            outcome = await self._attempt(_aged(each.push, loop.time() - claimed_at_s))
             outcomes.append(outcome)
             now_ms = row.now_ms + round((loop.time() - claimed_at_s) * 1000)
             self._gate.note(outcome, now_ms)
@@ -173,3 +175,8 @@ class Serving:
                     return False
                 await asyncio.sleep(wait_s * (0.5 + self._random() / 2))
                 wait_s = min(2 * wait_s, _LAST_BACKOFF_S)
+
+
+def _aged(push: Push, seconds: float) -> Push:
+    """``push`` with what is left of its life so long after it was made."""
+    return push if seconds < 1 else replace(push, ttl_s=max(0, push.ttl_s - int(seconds)))

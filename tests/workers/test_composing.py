@@ -86,6 +86,7 @@ def test_a_notification_becomes_one_push() -> None:
     assert planned.told == ((7, "n-7"),)
     assert planned.expires_at_ms == NOW_MS + 3_600_000
     assert push.expires_at_s == NOW_MS // 1000 + 3600
+    assert push.ttl_s == 3600
     assert push.notification == {"title": "Hello", "body": "there", "sound": "default"}
     assert push.data == {"order": 7}
     assert push.badge == 3
@@ -102,6 +103,12 @@ def test_a_notification_becomes_one_push() -> None:
         "count": 1,
         "user": hashlib.sha256(b"alice").hexdigest()[:8],
     }
+
+
+def test_what_is_left_of_it_goes_by_the_engines_clock() -> None:
+    """A worker whose own clock is years off tells the provider the same."""
+    [planned] = compose(claimed([alone(9)], now_ms=NOW_MS + 3_590_000), SECRET, TTL_S)
+    assert planned.push.ttl_s == 10
 
 
 def test_ids_are_those_of_the_contract() -> None:
@@ -149,6 +156,7 @@ def test_what_is_beyond_the_groups_is_one_sync() -> None:
     sync = planned[1]
     assert sync.told == ((8, "n-8"), (9, "n-9"))
     assert sync.push.expires_at_s == NOW_MS // 1000 + 7200
+    assert sync.push.ttl_s == 7200
     assert (sync.push.hub["count"], sync.push.hub["offset"]) == (2, 9)
     assert sync.push.priority == "normal"
     assert sync.push.notification == {}
@@ -172,6 +180,7 @@ def test_a_badge_alone_is_a_silent_push() -> None:
     assert push.hub["offset"] == 6
     assert "receipt" not in push.hub
     assert push.expires_at_s == NOW_MS // 1000 + 3600
+    assert push.ttl_s == 3600
 
 
 def test_a_badge_goes_along_with_what_is_shown_anyway() -> None:

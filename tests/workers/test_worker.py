@@ -142,6 +142,23 @@ async def test_threads_are_told_once_each_and_the_rest_by_a_sync(engine: Engine)
     ]
 
 
+async def test_the_push_that_waited_for_the_one_before_it_lives_the_shorter(engine: Engine) -> None:
+    """What it is worth is said as of when it is sent, not as of when the row was claimed."""
+    await register(engine, "alice")
+    await notify(engine, "alice", "n-1", ttl_s=60)
+    await notify(engine, "alice", "n-2", ttl_s=60)
+    sender = ScriptedSender()
+    sender.gate.clear()
+    async with working(engine, [plan(APNS, sender)]):
+        await eventually(lambda: len(sender.asked) == 1)
+        await asyncio.sleep(1.05)
+        sender.gate.set()
+        await eventually(lambda: sender.told == ["n-1", "n-2"])
+    first, second = sender.asked
+    assert first.ttl_s - second.ttl_s in (1, 2)
+    assert first.expires_at_s - second.expires_at_s in (-1, 0)
+
+
 async def test_a_retry_goes_out_again_under_the_same_ids(engine: Engine) -> None:
     """So that the second one replaces the first, should the provider have taken both."""
     await register(engine, "alice")

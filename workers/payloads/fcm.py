@@ -5,7 +5,7 @@ Only the block of the target's own platform is filled (``android``, ``apns`` for
 Overrides are merged last, in the shape of the HTTP v1 message, and can neither redirect a message
 nor take ``hub`` out of it.
 
-Knows no clock: the present second comes as an argument. Knows nothing of the wire.
+Knows no clock and nothing of the wire.
 """
 
 from __future__ import annotations
@@ -60,10 +60,8 @@ def target_field(token: str) -> Literal["token", "fid"]:
     return "fid" if _INSTALLATION_ID.fullmatch(token) else "token"
 
 
-def build_message(push: Push, now_s: int, style: FcmStyle | None = None) -> FcmMessage:
+def build_message(push: Push, style: FcmStyle | None = None) -> FcmMessage:
     """``push`` as the JSON body of one ``messages:send``, at most :data:`MAX_BODY_BYTES` long.
-
-    ``now_s`` is the present unix second: Android is told a time to live, not an expiry.
 
     Raises:
         ValueError: firebase-admin, or JSON, cannot express what the push holds.
@@ -71,7 +69,7 @@ def build_message(push: Push, now_s: int, style: FcmStyle | None = None) -> FcmM
     chosen = style or FcmStyle()
 
     def encode(notification: Mapping[str, Any], data: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        return {"message": _message(push, notification, data, overrides, now_s, chosen)}
+        return {"message": _message(push, notification, data, overrides, chosen)}
 
     try:
         fitted = fit(push, encode, MAX_BODY_BYTES, chosen.generic_text)
@@ -85,7 +83,6 @@ def _message(
     notification: Mapping[str, Any],
     data: Any,
     overrides: Mapping[str, Any],
-    now_s: int,
     style: FcmStyle,
 ) -> dict[str, Any]:
     """One try at the message, encoded by firebase-admin, overrides merged in."""
@@ -97,9 +94,9 @@ def _message(
     if push.target.platform == "ios":
         message.apns = _apns(push, notification, shown)
     elif push.target.platform == "web":
-        message.webpush = _webpush(push, shown, now_s)
+        message.webpush = _webpush(push, shown)
     else:
-        message.android = _android(push, notification, shown, now_s, style)
+        message.android = _android(push, notification, shown, style)
     encoded: dict[str, Any] = messaging._MessagingService.encode_message(message)
     return _merged(encoded, overrides, push.target, hub) if overrides else encoded
 
@@ -114,7 +111,7 @@ def _common(push: Push, notification: Mapping[str, Any]) -> messaging.Notificati
 
 
 def _android(
-    push: Push, notification: Mapping[str, Any], shown: bool, now_s: int, style: FcmStyle
+    push: Push, notification: Mapping[str, Any], shown: bool, style: FcmStyle
 ) -> messaging.AndroidConfig:
     drawn = None
     if shown:
@@ -127,7 +124,7 @@ def _android(
         )
     return messaging.AndroidConfig(
         priority=push.priority if push.kind == "notify" else "normal",
-        ttl=_ttl_s(push, now_s),
+        ttl=_ttl_s(push),
         collapse_key=_COLLAPSE_KEYS.get(push.kind) or notification.get("collapse_key"),
         notification=drawn,
     )
@@ -156,17 +153,18 @@ def _apns(push: Push, notification: Mapping[str, Any], shown: bool) -> messaging
     return messaging.APNSConfig(headers=headers, payload=messaging.APNSPayload(aps))
 
 
-def _webpush(push: Push, shown: bool, now_s: int) -> messaging.WebpushConfig:
+def _webpush(push: Push, shown: bool) -> messaging.WebpushConfig:
     urgency = push.priority if push.kind == "notify" else "low"
-    headers = {"TTL": str(_ttl_s(push, now_s)), "Urgency": urgency}
+    headers = {"TTL": str(_ttl_s(push)), "Urgency": urgency}
     if _WEB_TOPIC.fullmatch(push.collapse_id):
         headers["Topic"] = push.collapse_id
     drawn = messaging.WebpushNotification(tag=push.collapse_id or None) if shown else None
     return messaging.WebpushConfig(headers=headers, notification=drawn)
 
 
-def _ttl_s(push: Push, now_s: int) -> int:
-    return max(0, min(push.expires_at_s - now_s, MAX_TTL_S))
+def _ttl_s(push: Push) -> int:
+    """Android and browsers are told a time to live, not an expiry."""
+    return max(0, min(push.ttl_s, MAX_TTL_S))
 
 
 def _badge(push: Push, notification: Mapping[str, Any]) -> int | None:

@@ -4,7 +4,7 @@ The object has ``hub`` (contract 6), ``notification`` and ``data`` as far as giv
 ``tag``. Overrides are merged last and cannot take ``hub`` out. Silence is the service worker's
 business: browsers ask that something be shown for each push, so ``hub.kind`` tells what.
 
-Knows neither encryption nor endpoints; the present second comes as an argument.
+Knows neither encryption nor endpoints nor a clock.
 """
 
 from __future__ import annotations
@@ -40,9 +40,7 @@ class WebPushMessage(Struct, frozen=True):
     trimmed: Trimmed
 
 
-def build_message(
-    push: Push, now_s: int, generic_text: str = GENERIC_TEXT, with_content: bool = True
-) -> WebPushMessage:
+def build_message(push: Push, generic_text: str = GENERIC_TEXT, with_content: bool = True) -> WebPushMessage:
     """``push`` as at most :data:`MAX_BODY_BYTES` once encrypted.
 
     ``with_content`` false leaves everything out but what the app needs to resume: for the second
@@ -63,7 +61,7 @@ def build_message(
         )
     except TypeError as error:  # orjson says so of what JSON has no word for
         raise ValueError(str(error)) from None
-    return WebPushMessage(fitted.body, _headers(push, now_s), fitted.trimmed)
+    return WebPushMessage(fitted.body, _headers(push), fitted.trimmed)
 
 
 def _object(
@@ -81,10 +79,10 @@ def _object(
     return {**patched(out, overrides), "hub": out["hub"]} if overrides else out
 
 
-def _headers(push: Push, now_s: int) -> dict[str, str]:
+def _headers(push: Push) -> dict[str, str]:
     """TTL, Urgency and Topic (RFC 8030, 5.2 to 5.4)."""
     urgency = push.priority if push.kind == "notify" else "low"
-    headers = {"TTL": str(max(0, min(push.expires_at_s - now_s, MAX_TTL_S))), "Urgency": urgency}
+    headers = {"TTL": str(max(0, min(push.ttl_s, MAX_TTL_S))), "Urgency": urgency}
     if _TOPIC.fullmatch(push.collapse_id):
         headers["Topic"] = push.collapse_id
     return headers

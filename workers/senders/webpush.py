@@ -131,10 +131,9 @@ class WebPushSender:
 
         A push service that finds the push too long gets it once more, without content.
         """
-        started_s = self._wall_s()
         try:
             async with self._inflight.within(self._options.request_timeout_s):
-                return await self._attempt(push, started_s)
+                return await self._attempt(push)
         except TimeoutError:
             reason = "stopped" if self._inflight.stopped else "timeout"
             return Outcome(Verdict.LATER, reason, unknown=True)
@@ -159,7 +158,7 @@ class WebPushSender:
             await session.close()
             await self._sockets.cut()
 
-    async def _attempt(self, push: Push, started_s: float) -> Outcome:
+    async def _attempt(self, push: Push) -> Outcome:
         subscription = push.target.subscription
         if subscription is None:
             return Outcome(Verdict.DEAD, "no subscription")
@@ -167,17 +166,17 @@ class WebPushSender:
         answer = _Answer(413)
         for with_content in (True, False):
             try:
-                message = build_message(push, int(started_s), self._options.generic_text, with_content)
+                message = build_message(push, self._options.generic_text, with_content)
             except ValueError as error:
                 return Outcome(Verdict.DEAD, f"message not valid: {str(error)[:160]}")
             body = _encrypted(subscription, message.plaintext)
             if body is None:
                 # No push for this browser can ever be encrypted, so the subscription is worth nothing.
-                return Outcome(Verdict.GONE, "subscription keys not valid", gone_at_ms=int(started_s * 1000))
+                return Outcome(Verdict.GONE, "subscription keys not valid")
             answer = await self._post(url, body, message.headers)
             if answer.status != 413:
                 break
-        return self._judged(answer, started_s)
+        return self._judged(answer)
 
     async def _post(self, url: URL, body: bytes, headers: Mapping[str, str]) -> _Answer:
         if self._session is None or self._vapid is None:
@@ -199,9 +198,9 @@ class WebPushSender:
                 said += chunk
             return _Answer(answer.status, _reason(said), answer.headers.get("Retry-After"))
 
-    def _judged(self, answer: _Answer, started_s: float) -> Outcome:
+    def _judged(self, answer: _Answer) -> Outcome:
         wait_s = retry_after_s(answer.retry_after, self._wall_s())
-        outcome = outcome_of(answer.status, answer.reason, wait_s, int(started_s * 1000))
+        outcome = outcome_of(answer.status, answer.reason, wait_s)
         if outcome.verdict is Verdict.ACCEPTED:
             self._accepted = True
         elif answer.status in (401, 403) and not self._accepted:
@@ -211,7 +210,7 @@ class WebPushSender:
         return outcome
 
 
-def outcome_of(status: int, reason: str, wait_s: float | None, started_ms: int) -> Outcome:
+def outcome_of(status: int, reason: str, wait_s: float | None) -> Outcome:
     """What the answer of a push service means (RFC 8030, 5 and 7.3). Pure.
 
     A key that one service does not accept stops nothing: anybody can register a subscription that
@@ -221,7 +220,7 @@ def outcome_of(status: int, reason: str, wait_s: float | None, started_ms: int) 
     if status in (200, 201, 202, 204):
         return Outcome(Verdict.ACCEPTED, status=status)
     if status in (404, 410):
-        return Outcome(Verdict.GONE, word, status, gone_at_ms=started_ms)
+        return Outcome(Verdict.GONE, word, status)
     if status in _LATER_STATUS or status >= 500:
         return Outcome(Verdict.LATER, word, status, unknown=status in (502, 504), retry_after_s=wait_s)
     return Outcome(Verdict.DEAD, word, status)

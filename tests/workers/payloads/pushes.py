@@ -53,5 +53,6 @@ def push(**changes: Any) -> Push:
         badge=3,
         collapse_id=TAG,
         expires_at_s=NOW_S + 86_400,
+        ttl_s=86_400,
     )
     return replace(shown, **changes)

@@ -17,7 +17,7 @@ from workers.push import Push
 
 def message(given_push: Push, style: FcmStyle | None = None) -> dict[str, Any]:
     """What is sent for a push."""
-    return message_of(build_message(given_push, NOW_S, style))
+    return message_of(build_message(given_push, style))
 
 
 def message_of(built: FcmMessage) -> dict[str, Any]:
@@ -122,14 +122,14 @@ def test_ios_is_not_asked_for_priority_ten_by_what_shows_nothing() -> None:
 
 def test_an_expiry_of_zero_is_one_attempt_everywhere() -> None:
     """Neither Android nor Apple keeps what is to arrive now or never."""
-    assert message(push(expires_at_s=0))["android"]["ttl"] == "0s"
-    ios = message(push(expires_at_s=0, target=target(platform="ios")))
+    assert message(push(ttl_s=0))["android"]["ttl"] == "0s"
+    ios = message(push(expires_at_s=0, ttl_s=0, target=target(platform="ios")))
     assert ios["apns"]["headers"]["apns-expiration"] == "0"
 
 
 def test_a_lifetime_never_passes_what_fcm_takes() -> None:
     """Four weeks at most."""
-    assert message(push(expires_at_s=NOW_S + 10**8))["android"]["ttl"] == "2419200s"
+    assert message(push(ttl_s=10**8))["android"]["ttl"] == "2419200s"
 
 
 def test_a_browser_registered_with_fcm_gets_the_webpush_block() -> None:
@@ -198,7 +198,7 @@ def test_overrides_neither_redirect_a_message_nor_lose_the_hub_object() -> None:
 
 def test_a_long_text_is_cut_and_the_data_stays() -> None:
     """The preview is what can be spared."""
-    built = build_message(push(notification={"title": "Ben", "body": "é" * 5000}), NOW_S)
+    built = build_message(push(notification={"title": "Ben", "body": "é" * 5000}))
     assert built.trimmed == "preview"
     assert MAX_BODY_BYTES - 4 <= len(built.body) <= MAX_BODY_BYTES
     assert message_of(built)["notification"]["body"].strip("é") == "…"
@@ -207,7 +207,7 @@ def test_a_long_text_is_cut_and_the_data_stays() -> None:
 
 def test_data_goes_before_the_text_is_lost() -> None:
     """What a person reads is worth more than what the app can fetch."""
-    built = build_message(push(data={"blob": "x" * 5000}), NOW_S)
+    built = build_message(push(data={"blob": "x" * 5000}))
     assert built.trimmed == "data"
     assert message_of(built)["notification"] == {"title": "Ben", "body": "Lunch?"}
     assert set(message_of(built)["data"]) == {"hub"}
@@ -215,11 +215,11 @@ def test_data_goes_before_the_text_is_lost() -> None:
 
 def test_what_fits_in_no_way_becomes_a_push_without_content() -> None:
     """The app is told to resume, and a person sees a generic text."""
-    built = build_message(push(notification={"title": "t" * 5000}), NOW_S, FcmStyle(generic_text="News"))
+    built = build_message(push(notification={"title": "t" * 5000}), FcmStyle(generic_text="News"))
     assert built.trimmed == "content"
     assert message_of(built)["notification"] == {"body": "News"}
     assert json.loads(message_of(built)["data"]["hub"]) == HUB
-    silent = build_message(push(kind="sync", data={"blob": "x" * 5000}, overrides={"x": "y" * 5000}), NOW_S)
+    silent = build_message(push(kind="sync", data={"blob": "x" * 5000}, overrides={"x": "y" * 5000}))
     assert "notification" not in message_of(silent)
     assert len(silent.body) <= MAX_BODY_BYTES
 
@@ -237,7 +237,7 @@ def test_what_fits_in_no_way_becomes_a_push_without_content() -> None:
 def test_what_cannot_be_expressed_is_a_value_error(changes: dict[str, Any]) -> None:
     """One exception for the sender to turn into a dead letter."""
     with pytest.raises(ValueError, match=r"."):
-        build_message(push(**changes), NOW_S)
+        build_message(push(**changes))
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=3000)
@@ -268,8 +268,7 @@ def test_every_push_fits_and_tells_the_app_what_it_is_about(
             notification={"title": title, "body": body},
             data=data,
             overrides={"android": override, "extra": override},
-        ),
-        NOW_S,
+        )
     )
     assert len(built.body) <= MAX_BODY_BYTES
     assert json.loads(message_of(built)["data"]["hub"]) == HUB

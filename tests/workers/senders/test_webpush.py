@@ -76,7 +76,7 @@ async def test_a_push_arrives_encrypted_and_signed(service: WebPushSimulator, ke
     """The browser reads what we said; headers tell the service how long to keep it."""
     browser = service.subscribe(keys.public_key)
     async with sender_of(options(service, keys)) as sender:
-        assert await sender.send(to(browser, expires_at_s=0)) == Outcome(ACCEPTED, status=201)
+        assert await sender.send(to(browser, expires_at_s=0, ttl_s=0)) == Outcome(ACCEPTED, status=201)
         assert await sender.send(to(browser, kind="badge")) == Outcome(ACCEPTED, status=201)
     said, badge = service.ledger
     assert said.json["hub"] == HUB
@@ -100,15 +100,13 @@ async def test_the_longest_push_is_taken(service: WebPushSimulator, keys: VapidK
 async def test_a_subscription_that_ended_is_gone(
     service: WebPushSimulator, keys: VapidKeys, ended: str
 ) -> None:
-    """One that was registered after the attempt began stays."""
+    """Since when is not said: the clock of a worker, which may run ahead, is not asked for it."""
     browser = service.subscribe()
     getattr(service, ended)(browser.endpoint)
-    before_ms = service.now_ms()
     async with sender_of(options(service, keys)) as sender:
         outcome = await sender.send(to(browser))
     assert outcome.verdict is GONE
-    assert outcome.gone_at_ms is not None
-    assert 0 <= outcome.gone_at_ms - before_ms + 1 < 2000
+    assert outcome.gone_at_ms is None
 
 
 async def test_what_is_too_long_is_sent_once_more_without_content(
@@ -136,9 +134,9 @@ async def test_what_is_too_long_is_sent_once_more_without_content(
         (400, Outcome(DEAD, "Bad Request", 400)),
         (401, Outcome(DEAD, "Unauthorized", 401)),
         (403, Outcome(DEAD, "Forbidden", 403)),
-        (404, Outcome(GONE, "Not Found", 404, gone_at_ms=5)),
+        (404, Outcome(GONE, "Not Found", 404)),
         (406, Outcome(LATER, "Not Acceptable", 406, retry_after_s=9.0)),
-        (410, Outcome(GONE, "Gone", 410, gone_at_ms=5)),
+        (410, Outcome(GONE, "Gone", 410)),
         (413, Outcome(DEAD, "Request Entity Too Large", 413)),
         (429, Outcome(LATER, "Too Many Requests", 429, retry_after_s=9.0)),
         (500, Outcome(LATER, "Internal Server Error", 500, retry_after_s=9.0)),
@@ -149,7 +147,7 @@ async def test_what_is_too_long_is_sent_once_more_without_content(
 )
 def test_each_status_has_one_meaning(status: int, expected: Outcome) -> None:
     """The whole table."""
-    assert outcome_of(status, "", 9.0, 5) == expected
+    assert outcome_of(status, "", 9.0) == expected
 
 
 async def test_the_wish_to_wait_and_the_services_own_word_are_handed_on(

@@ -2,6 +2,7 @@
 
 One rule stands above the table: a token is dropped only where FCM says that *this token* is dead.
 A 404 without FCM's own code is a wrong project or address, and would otherwise empty the registry.
+FCM never says since when; the time of this machine is no answer to that.
 """
 
 from __future__ import annotations
@@ -37,11 +38,10 @@ _STOP_STATUS: Final = frozenset({401, 403, 404, 405})
 class Attempt:
     """What the sender knows about the attempt that failed.
 
-    ``started_ms`` is when it began: a token registered later than that stays. ``others_accepted``
-    says that FCM has taken messages of this lane, so a complaint about a token is about the token.
+    ``others_accepted`` says that FCM has taken messages of this lane, so a complaint about a token
+    is about the token.
     """
 
-    started_ms: int
     now_s: float
     others_accepted: bool = False
 
@@ -58,7 +58,7 @@ def classify(error: exceptions.FirebaseError, attempt: Attempt) -> Outcome:
     if response is None:
         return _without_answer(error)
     if isinstance(error, messaging.UnregisteredError | messaging.SenderIdMismatchError):
-        return Outcome(Verdict.GONE, code, status, gone_at_ms=attempt.started_ms)
+        return Outcome(Verdict.GONE, code, status)
     if isinstance(error, messaging.ThirdPartyAuthError):
         # Only iPhones and browsers of this project are meant, and STOP would hold up Android as well.
         return Outcome(Verdict.LATER, code, status, retry_after_s=wish_s or THIRD_PARTY_WAIT_S)
@@ -86,7 +86,7 @@ def _invalid_argument(code: str, status: int, details: list[Mapping[str, Any]], 
     """Our message, or the token? The token only if nothing else is named and other messages pass."""
     fields = list(_violated_fields(details))
     if fields and attempt.others_accepted and _TOKEN_FIELDS.issuperset(fields):
-        return Outcome(Verdict.GONE, f"{code}: token", status, gone_at_ms=attempt.started_ms)
+        return Outcome(Verdict.GONE, f"{code}: token", status)
     named = ", ".join(field for field in fields if _FIELD_NAME.fullmatch(field))
     return Outcome(Verdict.DEAD, f"{code}: {named}" if named else code, status)
 

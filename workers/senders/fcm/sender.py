@@ -84,14 +84,13 @@ class FcmSender:
 
     async def send(self, push: Push) -> Outcome:
         """Make one attempt, within ``request_timeout_s``. Never raises but on cancellation."""
-        started_s = self._wall_s()
         try:
-            message = build_message(push, int(started_s), self._options.style)
+            message = build_message(push, self._options.style)
         except ValueError as error:
             return Outcome(Verdict.DEAD, f"message not valid: {str(error)[:160]}")
         try:
             async with self._inflight.within(self._options.request_timeout_s):
-                return await self._attempt(message.body, started_s)
+                return await self._attempt(message.body)
         except TimeoutError:
             reason = "stopped" if self._inflight.stopped else "timeout"
             return Outcome(Verdict.LATER, reason, unknown=True)
@@ -110,7 +109,7 @@ class FcmSender:
         if wire is not None:
             await wire.close()
 
-    async def _attempt(self, body: bytes, started_s: float) -> Outcome:
+    async def _attempt(self, body: bytes) -> Outcome:
         if self._tokens is None:
             return Outcome(Verdict.LATER, "not started")
         try:
@@ -122,14 +121,14 @@ class FcmSender:
             except httpx.HTTPError as error:
                 failure = sdk.firebase_error(error)
                 if not _is_rejection(failure):
-                    return self._refused(failure, started_s)
+                    return self._refused(failure)
             renewed = await self._tokens.replaced(access)
             if renewed is None:
                 return self._no_access()
             try:
                 return self._took(await self._post(body, renewed))
             except httpx.HTTPError as error:
-                return self._refused(sdk.firebase_error(error), started_s)
+                return self._refused(sdk.firebase_error(error))
         except AccessRefused as error:
             return Outcome(Verdict.STOP, f"access refused: {error}")
 
@@ -146,8 +145,8 @@ class FcmSender:
         self._accepted = True
         return Outcome(Verdict.ACCEPTED, status=200, provider_id=str(name).rpartition("/")[2])
 
-    def _refused(self, error: exceptions.FirebaseError, started_s: float) -> Outcome:
-        attempt = Attempt(int(started_s * 1000), self._wall_s(), others_accepted=self._accepted)
+    def _refused(self, error: exceptions.FirebaseError) -> Outcome:
+        attempt = Attempt(self._wall_s(), others_accepted=self._accepted)
         outcome = classify(error, attempt)
         if isinstance(error, messaging.ThirdPartyAuthError) and not self._third_party_told:
             self._third_party_told = True

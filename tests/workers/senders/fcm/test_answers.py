@@ -12,9 +12,8 @@ from workers.push import Outcome, Verdict
 from workers.senders.fcm.answers import Attempt, classify
 from workers.senders.fcm.sdk import firebase_error
 
-STARTED_MS = 1_800_000_000_000
-ATTEMPT = Attempt(started_ms=STARTED_MS, now_s=1_800_000_000.5)
-PROVEN = Attempt(started_ms=STARTED_MS, now_s=1_800_000_000.5, others_accepted=True)
+ATTEMPT = Attempt(now_s=1_800_000_000.5)
+PROVEN = Attempt(now_s=1_800_000_000.5, others_accepted=True)
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 LATER, GONE, DEAD, STOP = Verdict.LATER, Verdict.GONE, Verdict.DEAD, Verdict.STOP
 
@@ -42,7 +41,7 @@ def error(status: int, name: str, code: str = "", *details: dict[str, Any]) -> d
 @pytest.mark.parametrize(
     ("status", "name", "code", "expected"),
     [
-        (404, "NOT_FOUND", "UNREGISTERED", Outcome(GONE, "UNREGISTERED", 404, gone_at_ms=STARTED_MS)),
+        (404, "NOT_FOUND", "UNREGISTERED", Outcome(GONE, "UNREGISTERED", 404)),
         (404, "NOT_FOUND", "", Outcome(STOP, "NOT_FOUND", 404)),
         (400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", Outcome(DEAD, "INVALID_ARGUMENT", 400)),
         (400, "INVALID_ARGUMENT", "", Outcome(DEAD, "INVALID_ARGUMENT", 400)),
@@ -50,7 +49,7 @@ def error(status: int, name: str, code: str = "", *details: dict[str, Any]) -> d
             403,
             "PERMISSION_DENIED",
             "SENDER_ID_MISMATCH",
-            Outcome(GONE, "SENDER_ID_MISMATCH", 403, gone_at_ms=STARTED_MS),
+            Outcome(GONE, "SENDER_ID_MISMATCH", 403),
         ),
         (403, "PERMISSION_DENIED", "", Outcome(STOP, "PERMISSION_DENIED", 403)),
         (
@@ -172,7 +171,7 @@ def invalid(*fields: str) -> dict[str, Any]:
 def test_a_token_that_is_none_is_dropped_only_where_other_messages_pass() -> None:
     """Else every token would go for one mistake in every message."""
     assert answer(400, invalid("message.token"), attempt=PROVEN) == Outcome(
-        GONE, "INVALID_ARGUMENT: token", 400, gone_at_ms=STARTED_MS
+        GONE, "INVALID_ARGUMENT: token", 400
     )
     assert answer(400, invalid("message.token")).verdict is DEAD
     assert answer(400, invalid("message.token", "message.android.ttl"), attempt=PROVEN).verdict is DEAD

@@ -149,15 +149,13 @@ async def test_a_message_that_cannot_be_said_harms_no_other(fcm: FcmSimulator, t
 async def test_what_is_wrong_with_one_phone_is_about_that_phone(
     fcm: FcmSimulator, transport: Transport, state: Any, verdict: Verdict
 ) -> None:
-    """A token registered after the attempt began stays."""
+    """Since when is not said: the clock of a worker, which may run ahead, is not asked for it."""
     fcm.register(TOKEN, state)
     async with sender_of(options(fcm, transport)) as sender:
-        before_ms = fcm.now_ms()
         outcome = await sender.send(push())
         assert outcome.verdict is verdict
         assert not outcome.whole_lane
-        assert (outcome.gone_at_ms is not None) == (verdict is Verdict.GONE)
-        assert (outcome.gone_at_ms or before_ms) - before_ms < 1000
+        assert outcome.gone_at_ms is None
         assert (await sender.send(to("another"))).verdict is Verdict.ACCEPTED
 
 
