@@ -35,6 +35,9 @@ where `http.trusted_proxies` names every proxy before the hub, or all clients ha
     connections_per_user: int = Field(default=100, ge=0)
     """Most connections of one user at once; beyond, the newcomer is closed for good. The anonymous \
 user has no limit. 0: nobody has."""
+    max_http_connections: int = Field(default=2_000, ge=0)
+    """Most plain HTTP connections that wait for their clients, for the next request, the rest of a body, or \
+an answer to be read; beyond, the one that waited longest is cut off. 0: no limit but open files."""
     connects_per_s: float = Field(default=1_000, ge=0)
     """WebSockets opened a second in the long run; beyond, newcomers are answered with 503 and when to come \
 again. 0: no limit."""

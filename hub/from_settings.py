@@ -264,6 +264,8 @@ def _transport_options(settings: Settings) -> TransportOptions:
         max_message_bytes=limits.max_message_bytes,
         handshake_timeout_s=limits.handshake_timeout_s,
         close_timeout_s=limits.close_timeout_s,
+        write_timeout_s=limits.write_timeout_s,
+        max_http_connections=limits.max_http_connections,
         admission=AdmissionOptions(
             connects=Pace(limits.connects_per_s, limits.connects_burst),
             connects_per_ip=Pace(limits.connects_per_ip_per_s, limits.connects_per_ip_burst),

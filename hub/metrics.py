@@ -14,6 +14,7 @@ Limit = Literal[
     "connections",
     "connections_per_ip",
     "connections_per_user",
+    "http_connections",
     "origin",
     "handshake_timeout",
     "connect_timeout",

@@ -46,6 +46,7 @@ AT_RUN_TIME: Mapping[str, frozenset[str]] = {
             "max_connections",
             "connections_per_ip",
             "connections_per_user",
+            "max_http_connections",
             "connects_per_s",
             "connects_burst",
             "connects_per_ip_per_s",

@@ -28,7 +28,10 @@ class HttpConnection(HttpToolsProtocol):
     """Serves HTTP requests until the connection ends or becomes a WebSocket.
 
     Every head after the first has the same deadline and size limit as the first, which the
-    front door has checked. Bodies are the application's to limit.
+    front door has checked. Between requests the keep-alive time passes, and nothing but a request
+    stops its clock. Who takes nothing of an answer is cut off after the write timeout. Bodies are
+    the application's to limit. As long as it is the client's turn, the connection may have to make
+    room for others (:meth:`~hub.transport.state.TransportState.waits`).
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._head_deadline: asyncio.TimerHandle | None = None
+        self._write_deadline: asyncio.TimerHandle | None = None
+        self._unsent_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the transport over; the client is the peer that the front door found."""
@@ -53,19 +58,20 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The TCP connection is gone."""
+        self._state.is_served(self)
         self._stop_timers()
         super().connection_lost(exc)
         self._state.departed()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of requests, and at the end maybe of a WebSocket's first frames."""
-        self._unset_keepalive_if_required()
         head_was_open = self._in_head
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
             self._stop_timers()
             self.send_400_response("Invalid HTTP request received.")
+            self._watch_writes()
             return
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
@@ -74,14 +80,11 @@ class HttpConnection(HttpToolsProtocol):
                 return
         if self._in_head:
             self._watch_head(len(data) if head_was_open else 0)
-        elif not self._is_serving() and not self.transport.is_closing():
-            # Bytes that began no request stopped the keep-alive clock; without it we would wait forever.
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        self._note_whose_turn_it_is()
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
+        self._unset_keepalive_if_required()
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
@@ -90,10 +93,37 @@ class HttpConnection(HttpToolsProtocol):
         """The head is whole; the request may start."""
         self._in_head = False
         self._stop_head_deadline()
+        # The answer to the request before may have started the clock in the middle of this head.
+        self._unset_keepalive_if_required()
         if self._peer.trusted:
             self.scope[FROM_PROXY] = True  # type: ignore[literal-required]
             self._believe_proxy()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer is written, as far as the socket took it."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._watch_writes()
+        self._note_whose_turn_it_is()
+
+    def pause_writing(self) -> None:
+        """The socket takes no more for now."""
+        super().pause_writing()
+        self._watch_writes()
+        self._note_whose_turn_it_is()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_write_deadline()
+        self._note_whose_turn_it_is()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """No request came in time."""
+        super().timeout_keep_alive_handler()
+        self._watch_writes()
 
     def abort(self) -> None:
         """Drop the connection at once."""
@@ -127,6 +157,14 @@ class HttpConnection(HttpToolsProtocol):
         )  # None until the first request, whatever its type says
         return cycle is not None and not cycle.response_complete
 
+    def _note_whose_turn_it_is(self) -> None:
+        if self.parser is None:
+            return
+        if self._is_serving() and not self.cycle.more_body and not self.flow.write_paused:
+            self._state.is_served(self)
+        else:
+            self._state.waits(self)
+
     def _hand_over(self, leftover: bytes) -> None:
         """Give the connection to a WebSocket, or answer why not."""
         if self._is_serving():
@@ -151,6 +189,7 @@ class HttpConnection(HttpToolsProtocol):
     def _leave(self) -> None:
         """Stop being the transport's protocol, and let go of everything that holds us in a circle."""
         self._stop_timers()
+        self._state.is_served(self)
         self.connections.discard(self)
         self.flow.resume_reading()
         self.parser = self.flow = self.cycle = None  # type: ignore[assignment]
@@ -179,8 +218,30 @@ class HttpConnection(HttpToolsProtocol):
         self._leave()
         turn_away(state, transport, rejection)
 
+    def _watch_writes(self) -> None:
+        """See to it that what is written leaves, or the connection ends."""
+        if self._write_deadline is None:
+            self._unsent_bytes = self.transport.get_write_buffer_size()
+            self._write_deadline = self.loop.call_later(
+                self._state.options.write_timeout_s, self._look_at_writes
+            )
+
+    def _look_at_writes(self) -> None:
+        self._write_deadline = None
+        if self.transport.get_write_buffer_size() < self._unsent_bytes:
+            self._watch_writes()
+            return
+        self._state.metrics.limit_reached("write_timeout")
+        self.transport.abort()
+
+    def _stop_write_deadline(self) -> None:
+        if self._write_deadline is not None:
+            self._write_deadline.cancel()
+            self._write_deadline = None
+
     def _stop_timers(self) -> None:
         self._stop_head_deadline()
+        self._stop_write_deadline()
         self._unset_keepalive_if_required()
 
     def _stop_head_deadline(self) -> None:

@@ -32,6 +32,10 @@ class TransportOptions:
     write_low_bytes: int = 16_384
     admission: AdmissionOptions = field(default_factory=AdmissionOptions)
     """Who may open a WebSocket, and how often."""
+    write_timeout_s: float = 20.0
+    """Time in which an HTTP connection must take something of what waits for it."""
+    max_http_connections: int = 0
+    """HTTP connections on which it is the client's turn; beyond, the longest of them ends. 0: no limit."""
     compression: bool = False
     """Offer permessage-deflate without context takeover (RFC 7692, section 7.1.1)."""
 

@@ -15,6 +15,7 @@ from hub.transport.options import TransportOptions
 from hub.transport.origins import OriginPolicy
 
 if TYPE_CHECKING:
+    from hub.transport.http_connection import HttpConnection
     from hub.transport.websocket import WebSocketLink
 
 
@@ -27,6 +28,7 @@ class TransportState:
 
     __slots__ = (
         "_quiet",
+        "_waiting",
         "accepted_count",
         "acceptor",
         "admission",
@@ -55,6 +57,7 @@ class TransportState:
         self.accepted_count = 0
         self.stopping = False
         self._quiet: asyncio.Event | None = None
+        self._waiting: dict[HttpConnection, None] = {}
 
     def adopt(self, options: TransportOptions) -> None:
         """Take the connections that come from now on by these options; those that are here keep theirs.
@@ -65,6 +68,24 @@ class TransportState:
         self.origins = OriginPolicy(options.allowed_origins)
         self.options = options
         self.admission.replace(options.admission)
+
+    def waits(self, connection: HttpConnection) -> None:
+        """It is the client's turn: to ask, to send the rest of a body, or to take an answer.
+
+        Of those beyond the limit the one that waited longest is cut off. That is never somebody who
+        is being served, and however many hold connections, the next one is let in.
+        """
+        self._waiting.setdefault(connection)
+        most = self.options.max_http_connections
+        while most and len(self._waiting) > most:
+            longest = next(iter(self._waiting))
+            del self._waiting[longest]
+            self.metrics.limit_reached("http_connections")
+            longest.abort()
+
+    def is_served(self, connection: HttpConnection) -> None:
+        """It is our turn, or nobody's any more. Idempotent."""
+        self._waiting.pop(connection, None)
 
     def departed(self) -> None:
         """To be called by every connection that is gone, after it has left the sets."""

@@ -120,6 +120,17 @@ async def reach_connections_per_user(hub: Limited) -> None:
             await first.subscribe("room")
 
 
+async def reach_http_connections(hub: Limited) -> None:
+    """The idle make room, the longest first; WebSockets are not among them."""
+    async with connected(hub.running) as client, AsyncExitStack() as stack:
+        idle = [await stack.enter_async_context(await RawClient.connect(hub.address)) for _ in range(3)]
+        for each in idle:
+            assert (await each.get("/health")).status == 200
+        assert await idle[0].read_to_end() == b""
+        assert (await idle[1].get("/health")).status == 200
+        await client.subscribe("room")
+
+
 async def reach_origin(hub: Limited) -> None:
     """A page of a stranger."""
     assert await status_of_upgrade(hub, Origin="https://evil.example.org") == 403
@@ -297,6 +308,7 @@ CASES: dict[Limit, Case] = {
     "connections": Case(reach_connections, {"limits__max_connections": 1}),
     "connections_per_ip": Case(reach_connections_per_ip, {"limits__connections_per_ip": 1}),
     "connections_per_user": Case(reach_connections_per_user, {"limits__connections_per_user": 2}),
+    "http_connections": Case(reach_http_connections, {"limits__max_http_connections": 2}),
     "origin": Case(reach_origin),
     "handshake_timeout": Case(reach_handshake_timeout, {"limits__handshake_timeout_s": 0.2}),
     "connect_timeout": Case(reach_connect_timeout, {"limits__connect_timeout_s": 0.2}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -184,6 +185,54 @@ class TestLaterHeads:
             client.send(b"\r\n")
             assert await client.read_to_end() == b""
 
+    @pytest.mark.parametrize("sent", [b"\r\n", b"x"], ids=["empty lines", "a body after its answer"])
+    async def test_trickling_does_not_stop_the_keep_alive_clock(self, sent: bytes) -> None:
+        """However much comes in: it begins no request, and holds no connection."""
+        length = b"1000000" if sent == b"x" else b"0"
+        async with (
+            serving(server_options={"http_keep_alive_s": 0.3}) as served,
+            await RawClient.connect(served.address) as client,
+        ):
+            client.send(b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: %s\r\n\r\n" % length)
+            assert (await client.read_response()).status == 200
+
+            async def trickle() -> None:
+                while True:
+                    client.send(sent)
+                    await asyncio.sleep(0.05)
+
+            trickling = asyncio.create_task(trickle())
+            await eventually(served.is_empty)
+            trickling.cancel()
+
+    async def test_the_keep_alive_clock_runs_between_requests_only(self) -> None:
+        """Also when a head began before the answer to the request in front of it."""
+        gates = [asyncio.Event(), asyncio.Event()]
+        came: list[asyncio.Event] = []
+
+        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+            gate = gates[len(came)]
+            came.append(gate)
+            await gate.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body"})
+
+        async with (
+            serving(slow, server_options={"http_keep_alive_s": 0.2}) as served,
+            await RawClient.connect(served.address) as client,
+        ):
+            client.send(GET)
+            await eventually(lambda: len(came) == 1)
+            client.send(GET[:10])
+            await asyncio.sleep(0.05)
+            gates[0].set()
+            assert (await client.read_response()).status == 200
+            client.send(GET[10:])
+            await eventually(lambda: len(came) == 2)
+            await asyncio.sleep(0.4)
+            gates[1].set()
+            assert (await client.read_response()).status == 200
+
     async def test_a_head_pipelined_behind_a_slow_answer_does_not_cut_it(self) -> None:
         """The answer is finished, then the connection ends."""
         gate = asyncio.Event()
@@ -236,3 +285,122 @@ class TestLaterHeads:
             client.reset()
             await asyncio.wait_for(left.wait(), 5)
             await eventually(served.is_empty)
+
+
+async def _much(scope: Scope, receive: Receive, send: Send) -> None:
+    """An answer far beyond what the sockets between take."""
+    close = [(b"connection", b"close")] if scope["path"] == "/close" else []
+    headers = [(b"content-length", b"%d" % _MUCH_BYTES), *close]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    whole = scope["path"] != "/parts"
+    part = b"x" * (_MUCH_BYTES if whole else _MUCH_BYTES // 100)
+    for number in range(1 if whole else 100):
+        await send({"type": "http.response.body", "body": part, "more_body": not whole and number < 99})
+
+
+_MUCH_BYTES = 20_000_000
+
+
+class TestSlowReaders:
+    """Clients that do not take their answers."""
+
+    @pytest.mark.parametrize("path", [b"/whole", b"/parts", b"/close"])
+    async def test_who_takes_nothing_is_cut_off(self, path: bytes) -> None:
+        """Whether the application still writes, is done, or even closed the connection."""
+        async with (
+            serving(_much, write_timeout_s=0.3) as served,
+            await RawClient.connect(served.address, receive_buffer_bytes=4_096) as client,
+        ):
+            client.pause()
+            client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+            await eventually(lambda: served.server.pending == 1)
+            await eventually(served.is_empty)
+            assert served.metrics.limits == {"write_timeout": 1}
+
+    async def test_who_asks_and_never_reads_is_cut_off(self) -> None:
+        """Answers that are small enough each add up."""
+
+        async def small(scope: Scope, receive: Receive, send: Send) -> None:
+            headers = [(b"content-length", b"50000")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b"x" * 50_000})
+
+        async with (
+            serving(small, write_timeout_s=0.3) as served,
+            await RawClient.connect(served.address, receive_buffer_bytes=4_096) as client,
+        ):
+            client.pause()
+            client.send(GET * 1_000)
+            await eventually(lambda: served.server.pending == 1)
+            await eventually(served.is_empty)
+
+    async def test_who_reads_slowly_gets_everything(self) -> None:
+        """As long as something is taken now and then."""
+        async with (
+            serving(_much, write_timeout_s=1.5) as served,
+            await RawClient.connect(served.address) as client,
+        ):
+            client.send(b"GET /close HTTP/1.1\r\nHost: x\r\n\r\n")
+            taken = 0
+            while some := await client.read_some(1_000_000):
+                taken += len(some)
+                await asyncio.sleep(0.03)
+            assert taken > _MUCH_BYTES
+
+
+class TestManyConnections:
+    """More connections than there may be, on which it is the client's turn."""
+
+    async def test_the_one_that_is_idle_for_the_longest_makes_room(self) -> None:
+        """And the next one is served, however many there are."""
+        async with serving(max_http_connections=2) as served, AsyncExitStack() as stack:
+            clients = [
+                await stack.enter_async_context(await RawClient.connect(served.address)) for _ in range(5)
+            ]
+            for client in clients[:3]:
+                assert (await client.get("/health")).status == 200
+            assert await clients[0].read_to_end() == b""
+            # Whoever asks again is idle anew.
+            assert (await clients[1].get("/health")).status == 200
+            assert (await clients[3].get("/health")).status == 200
+            assert await clients[2].read_to_end() == b""
+            assert (await clients[1].get("/health")).status == 200
+            assert served.metrics.limits == {"http_connections": 2}
+
+    async def test_slow_bodies_make_room(self) -> None:
+        """A byte now and then is not service."""
+        head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+        async with serving(max_http_connections=2) as served, AsyncExitStack() as stack:
+            slow = [
+                await stack.enter_async_context(await RawClient.connect(served.address)) for _ in range(6)
+            ]
+            for client in slow:
+                client.send(head)
+                await client.send_one_by_one(b"xxx")
+            await eventually(lambda: served.metrics.limits["http_connections"] == 4)
+            await eventually(lambda: served.server.pending == 2)
+            async with await RawClient.connect(served.address) as other:
+                assert (await other.get("/health")).status == 200
+
+    async def test_who_is_served_stays(self) -> None:
+        """It is our turn, however long it takes."""
+        gate = asyncio.Event()
+
+        async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["path"] == "/slow":
+                await gate.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body"})
+
+        async with serving(slow, max_http_connections=1) as served, AsyncExitStack() as stack:
+            served_ones = [
+                await stack.enter_async_context(await RawClient.connect(served.address)) for _ in range(3)
+            ]
+            for client in served_ones:
+                client.send(GET.replace(b"/health", b"/slow"))
+            for _ in range(3):
+                async with await RawClient.connect(served.address) as other:
+                    assert (await other.get("/health")).status == 200
+            gate.set()
+            for client in served_ones:
+                assert (await client.read_response()).status == 200
