@@ -25,6 +25,7 @@ from hub.api import notification_requests as q
 from hub.api import notification_results as r
 from hub.api.app_limits import AppLimits
 from hub.api.app_rpc import decode_fields
+from hub.api.complaint import complaint_of
 from hub.api.request_name import request_name
 from hub.api.results import Empty
 from hub.auth import ConnectionToken, InvalidToken
@@ -173,7 +174,7 @@ class _Handlers:
         try:
             fields = convert(dict(request.query_params), q.InboxHistoryFields, strict=False)
         except ValidationError as error:
-            raise HubError(BAD_REQUEST, str(error)) from None
+            raise HubError(BAD_REQUEST, complaint_of(q.InboxHistoryFields, error)) from None
         return r.inbox_of(await inboxes.page_inbox(self._notifications, user, fields))
 
     async def read(self, request: Request) -> Struct:

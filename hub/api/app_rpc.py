@@ -15,6 +15,7 @@ from msgspec.json import Decoder, Encoder
 from hub.api import inboxes
 from hub.api import notification_requests as q
 from hub.api import notification_results as r
+from hub.api.complaint import complaint_of
 from hub.api.results import Empty
 from hub.errors import BAD_REQUEST, NO_DEVICE, PERMISSION_DENIED, HubError
 from hub.node.notifications import Notifications
@@ -54,7 +55,6 @@ RpcMethod: TypeAlias = Callable[[RpcCaller, bytes], Awaitable[bytes]]
 
 _F = TypeVar("_F", bound=Struct)
 _encode = Encoder().encode
-_MAX_DETAIL = 200
 
 
 def decode_fields(decoder: Decoder[_F], body: bytes) -> _F:
@@ -66,7 +66,7 @@ def decode_fields(decoder: Decoder[_F], body: bytes) -> _F:
     try:
         return decoder.decode(body or b"{}")
     except (ValidationError, DecodeError, RecursionError) as error:
-        raise HubError(BAD_REQUEST, str(error)[:_MAX_DETAIL]) from None
+        raise HubError(BAD_REQUEST, complaint_of(decoder.type, error)) from None
 
 
 def create_rpc_methods(notifications: Notifications) -> Mapping[str, RpcMethod]:
@@ -99,14 +99,14 @@ class _Methods:
     async def remove(self, caller: RpcCaller, fields: q.DeviceChoice) -> Struct:
         device = fields.id or caller.device
         if not device:
-            raise HubError(NO_DEVICE)
+            raise HubError(NO_DEVICE, "name the device")
         await self._notifications.remove_device(caller.user, device)
         await caller.device_removed(device)
         return Empty()
 
     async def set_state(self, caller: RpcCaller, fields: q.StateFields) -> Struct:
         if not caller.device:
-            raise HubError(NO_DEVICE)
+            raise HubError(NO_DEVICE, "connect with data.hub.device")
         await caller.set_device_state(fields.state)
         return Empty()
 

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import DecodeError, Struct, ValidationError
 from msgspec.json import Decoder
 
+from hub.api.complaint import MAX_COMPLAINT, complaint_of
 from hub.api.keys import ApiKey, Scope
 from hub.api.ports import HubNode
 from hub.api.request_base import Request
@@ -33,8 +34,6 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Request)
 Item = TypeVar("Item")
 
-_MAX_DETAIL = 200
-"""Characters of a decoder's complaint that are told: it may quote a name of any length."""
 _PARALLEL = 32
 """Commands of one request that wait for the engine at the same time."""
 _PER_TURN = 128
@@ -121,9 +120,9 @@ class Method(Generic[R]):
         try:
             return self.decoder.decode(body)
         except ValidationError as error:
-            raise HubError(BAD_REQUEST, str(error)[:_MAX_DETAIL]) from None
+            raise HubError(BAD_REQUEST, complaint_of(self.request, error)) from None
         except (DecodeError, RecursionError) as error:
-            raise Malformed(str(error)[:_MAX_DETAIL]) from None
+            raise Malformed(str(error)[:MAX_COMPLAINT]) from None
 
 
 async def attempt_all(

@@ -22,7 +22,7 @@ async def register_device(
     """Register a device; its id defaults to the connection's own."""
     device = fields.id or own_device
     if not device:
-        raise HubError(BAD_REQUEST, "id is required: the connection named no device")
+        raise HubError(BAD_REQUEST, "id is required, unless the connection named a device")
     record: dict[str, Any] = {
         name: getattr(fields, name)
         for name in ("platform", "provider", "app", "environment", "token", "subscription")
@@ -58,7 +58,7 @@ async def ack_inbox(
     """A device has everything up to a place."""
     device = fields.device or own_device
     if not device:
-        raise HubError(NO_DEVICE)
+        raise HubError(NO_DEVICE, "name the device")
     return r.AckedResult(await notifications.ack(user, device, fields.epoch, fields.offset))
 
 

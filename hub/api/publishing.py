@@ -25,6 +25,8 @@ async def handle_publish(call: Call, request: requests.PublishRequest) -> result
     users = distinct_users(request.notify.users)
     notification = notification_of(call, request.notify, len(users))
     job = notice_of(notification, users, as_job=True)
+    if request.notify.id is not None:
+        await call.notifications.check_conflict(job)
     published = await _publish(call, request.channel, request, _payload(request), job)
     told = _told(published)
     if not published.duplicate:

@@ -70,6 +70,11 @@ class Notification:
         for provider, override in self.overrides.items():
             if provider not in OVERRIDE_PROVIDERS or not isinstance(override, Mapping):
                 raise HubError(BAD_REQUEST, "overrides holds objects under apns, fcm and webpush")
+        for name, given in (("notification", self.shown), ("overrides", self.overrides)):
+            try:
+                _dumps(given)
+            except TypeError as error:
+                raise HubError(BAD_REQUEST, f"{name} cannot be sent as JSON: {error}") from None
         if self.data is None and not self.shown and not self.overrides:
             raise HubError(BAD_REQUEST, "a notification has data, or a notification to show")
 
@@ -96,8 +101,10 @@ class Notification:
         """
         data = self.publication_data()
         details = _dumps({"priority": self.priority, "overrides": dict(self.overrides)} | self._traced())
-        if len(data) > MAX_ENTRY_BYTES or len(details) > MAX_ENTRY_BYTES:
+        if len(data) > MAX_ENTRY_BYTES:
             raise HubError(DATA_TOO_LARGE, f"an inbox entry has at most {MAX_ENTRY_BYTES} bytes")
+        if len(details) > MAX_ENTRY_BYTES:
+            raise HubError(DATA_TOO_LARGE, f"overrides have at most {MAX_ENTRY_BYTES} bytes")
         terms = EntryTerms(
             id=self.id,
             push=self.fallback == "push",

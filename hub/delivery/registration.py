@@ -77,7 +77,9 @@ def _token(provider: str, token: str | None, subscription: Any) -> str:
         raise HubError(BAD_PROVIDER_TOKEN, f"{provider} registers a token, and no subscription")
     form = _APNS_TOKEN if provider == "apns" else _FCM_TOKEN
     if not form.fullmatch(token):
-        wanted = "hexadecimal digits" if provider == "apns" else "8 to 4096 visible ASCII characters"
+        wanted = (
+            "16 to 512 hexadecimal digits" if provider == "apns" else "8 to 4096 visible ASCII characters"
+        )
         raise HubError(BAD_PROVIDER_TOKEN, f"a token of {provider} is {wanted}")
     # The provider reads hexadecimal in either case: the same phone must not look like two.
     return token.lower() if provider == "apns" else token

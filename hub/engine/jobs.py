@@ -67,12 +67,19 @@ class Jobs(Protocol):
         """Note the call, once. A job is queued in the same step."""
         ...
 
+    async def conflicts(self, notice: NewNotice) -> bool:
+        """Whether its id is known by another body, so that it would not be noted.
+
+        A call that came with a publication counts from its first claim on.
+        """
+        ...
+
     async def close(self, notice_id: str, *, done: int, failed: int) -> None:
         """A call that its caller expanded itself is through."""
         ...
 
     async def status(self, notice_id: str) -> NoticeStatus | None:
-        """None for an unknown one."""
+        """None for an unknown one. One that came with a publication is known from then on."""
         ...
 
     async def users(self, notice_id: str) -> list[str]:

@@ -32,6 +32,8 @@ MAX_PLANNED_USERS = 1_000
 FULL_TRACE_USERS = 1_000
 """Calls for more keep only the marks of the end in their traces."""
 
+HOW_TO_SOLVE_A_CONFLICT = "use a new id, or send the same body for the same users"
+
 _AT_ONCE = 64
 
 
@@ -60,7 +62,10 @@ def distinct_users(users: Sequence[str], most: int = MAX_USERS) -> list[str]:
         HubError: 107 for none or the anonymous one, 1007 for too many.
     """
     if len(users) > most:
-        raise HubError(TOO_MANY_RECIPIENTS, f"at most {most} users in one call")
+        raise HubError(
+            TOO_MANY_RECIPIENTS,
+            f"at most {most} users in one call{'' if most == MAX_USERS else ' with dry_run'}: split it",
+        )
     distinct = list(dict.fromkeys(users))
     if not distinct or "" in distinct:
         raise HubError(BAD_REQUEST, "users has one or more user ids, none of them empty")
@@ -115,7 +120,7 @@ async def _open(
 ) -> NotifyAnswer:
     opened = await jobs.open(notice_of(notification, users, as_job=as_job))
     if opened == "conflict":
-        raise HubError(ID_CONFLICT, "use a new id, or send the same body for the same users")
+        raise HubError(ID_CONFLICT, HOW_TO_SOLVE_A_CONFLICT)
     if opened == "full":
         raise HubError(JOB_QUEUE_FULL)
     job = notification.id if as_job else ""

@@ -29,13 +29,14 @@ from hub.delivery.paging import Order, PageCursor, parse_cursor, proven_by_pagin
 from hub.delivery.receipts import RECEIPT_SECRET, verify_receipt
 from hub.delivery.registration import device_record
 from hub.engine import Engine
-from hub.engine.jobs import NoticeStatus
-from hub.engine.notifying import NotifyAnswer, PlannedDevice
+from hub.engine.jobs import NewNotice, NoticeStatus
+from hub.engine.notifying import HOW_TO_SOLVE_A_CONFLICT, NotifyAnswer, PlannedDevice
 from hub.engine.notifying import notify as notify_all
 from hub.engine.notifying import plan as plan_all
 from hub.engine.notifying import withdraw as withdraw_all
 from hub.errors import (
     BAD_REQUEST,
+    ID_CONFLICT,
     PERMISSION_DENIED,
     UNKNOWN_DEVICE,
     UNKNOWN_NOTIFICATION,
@@ -122,6 +123,15 @@ class Notifications:
         if traceparent := self._traceparent():
             notification = replace(notification, traceparent=traceparent)
         return await notify_all(self._engine.ledger, self._engine.jobs, notification, users)
+
+    async def check_conflict(self, notice: NewNotice) -> None:
+        """For who publishes with it: it would not be noted if its id was another call's.
+
+        Raises:
+            HubError: 1005.
+        """
+        if await self._engine.jobs.conflicts(notice):
+            raise HubError(ID_CONFLICT, HOW_TO_SOLVE_A_CONFLICT)
 
     async def plan(self, users: Sequence[str]) -> list[PlannedDevice]:
         """What a notification would do to each device now."""
@@ -226,7 +236,7 @@ class Notifications:
         """
         result = await self._engine.ledger.read(_named(user), epoch, offset)
         if not result.same_epoch:
-            raise HubError(UNRECOVERABLE_POSITION, "the inbox has another epoch now")
+            raise HubError(UNRECOVERABLE_POSITION, _OTHER_EPOCH)
         return result
 
     async def ack(self, user: str, device: str, epoch: str, offset: int) -> int:
@@ -239,7 +249,7 @@ class Notifications:
         if not acked.known:
             raise HubError(UNKNOWN_DEVICE)
         if not acked.same_epoch:
-            raise HubError(UNRECOVERABLE_POSITION, "the inbox has another epoch now")
+            raise HubError(UNRECOVERABLE_POSITION, _OTHER_EPOCH)
         return acked.acked
 
     async def opened(self, user: str, device: str, notification_id: str) -> None:
@@ -293,7 +303,7 @@ class Notifications:
         channel = inbox_channel(_named(user))
         page = await self._engine.broker.history(channel, wanted, INBOX_POLICY)
         if after is not None and after.epoch != page.top.epoch:
-            raise HubError(UNRECOVERABLE_POSITION, "the inbox has another epoch now")
+            raise HubError(UNRECOVERABLE_POSITION, _OTHER_EPOCH)
         offsets = [publication.offset for publication in page.publications]
         is_last = len(offsets) < limit
         acked = None
@@ -345,6 +355,7 @@ class Notifications:
         return self._receipt_secret
 
 
+_OTHER_EPOCH = "the inbox has another epoch now: inbox.history tells it"
 _WITHDRAWN = b'{"type":"withdrawn"'
 
 

@@ -59,6 +59,13 @@ class TestNotices:
         assert await jobs.open(notice(as_job=False)) == "again"
         assert await jobs.open(notice(as_job=False, body="other")) == "conflict"
 
+    async def test_a_conflict_is_told_beforehand(self, jobs: Jobs) -> None:
+        """For calls that come with a publication: that must not go out without them."""
+        assert not await jobs.conflicts(notice())
+        await jobs.open(notice())
+        assert not await jobs.conflicts(notice())
+        assert await jobs.conflicts(notice(body="other"))
+
     async def test_its_users_are_known(self, jobs: Jobs) -> None:
         """In the order given; of an unknown one there are none."""
         await jobs.open(notice(users=some_users(1203)))
@@ -180,6 +187,29 @@ class TestPublishing:
         second = await next_step(jobs)
         assert [*first.users, *second.users] == some_users(700)
         assert await jobs.users("n1") == some_users(700)
+
+    @pytest.mark.parametrize("channel", ["news", "sport", "n1"])
+    async def test_it_is_known_before_anybody_claims_it(
+        self, broker: Broker, jobs: Jobs, channel: str
+    ) -> None:
+        """Asking for it changes nothing: all of its users come, once."""
+        await broker.publish(channel, Publication(b"{}"), KEEP, job=notice("n0"))
+        await broker.publish(channel, Publication(b"{}"), KEEP, job=notice())
+        assert await jobs.status("n1") == NoticeStatus(running=True, users=2, done=0, failed=0)
+        assert await jobs.users("n1") == ["ann", "bob"]
+        assert await jobs.status("unknown") is None
+        assert await jobs.waiting_count() == 2
+        steps = [await next_step(jobs), await next_step(jobs)]
+        assert sorted(step.id for step in steps) == ["n0", "n1"]
+        assert await jobs.claim_step(CLAIM_S) is None
+
+    async def test_it_is_cancelled_before_anybody_claims_it(self, broker: Broker, jobs: Jobs) -> None:
+        """Whoever takes it back asks for its users first."""
+        await broker.publish("news", Publication(b"{}"), KEEP, job=notice())
+        assert await jobs.users("n1") == ["ann", "bob"]
+        await jobs.cancel("n1")
+        assert await jobs.claim_step(CLAIM_S) is None
+        assert await jobs.status("n1") == NoticeStatus(running=False, users=2, done=0, failed=0)
 
     async def test_jobs_that_wait_are_counted(self, jobs: Jobs) -> None:
         """Until their last step is through; calls that their callers expand are none."""

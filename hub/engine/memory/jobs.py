@@ -59,6 +59,10 @@ class MemoryJobs:
             self._wakes.tell(JOBS)
         return "first"
 
+    async def conflicts(self, notice: NewNotice) -> bool:
+        known = self._find(notice.id)
+        return known is not None and known.body_hash != notice.body_hash
+
     async def close(self, notice_id: str, *, done: int, failed: int) -> None:
         notice = self._find(notice_id)
         if notice is not None and notice_id not in self._queue:

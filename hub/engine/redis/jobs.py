@@ -1,7 +1,8 @@
 """Jobs over Redis: a notice in the partition of its id, the queue of each partition beside it.
 
 Steps of 500 users with the cursor saved behind each, so that an interrupted call goes on where it was. A call
-that came with a publication waits in the partition of the channel until its first claim notes it.
+that came with a publication waits in the partition of the channel until its first claim notes it, or somebody
+asks for it.
 """
 
 from __future__ import annotations
@@ -69,7 +70,20 @@ class RedisJobs:
         keys = (self._keys.notice(tag, notice_id), self._keys.jobs(tag))
         await self._commands.run(tag, _END, keys, (f"j{notice_id}", done, failed), repeatable=True)
 
+    async def conflicts(self, notice: NewNotice) -> bool:
+        tag = self._keys.tag_of(notice.id)
+        name = self._keys.notice(tag, notice.id)
+        body_hash = await self._commands.call(tag, "HGET", name, "hash", repeatable=True)
+        return body_hash is not None and body_hash.decode() != notice.body_hash
+
     async def status(self, notice_id: str) -> NoticeStatus | None:
+        status = await self._status(notice_id)
+        if status is None:
+            await self._deliver_waiting(notice_id)
+            status = await self._status(notice_id)
+        return status
+
+    async def _status(self, notice_id: str) -> NoticeStatus | None:
         tag = self._keys.tag_of(notice_id)
         wanted = ("running", "users", "done", "failed")
         name = self._keys.notice(tag, notice_id)
@@ -79,6 +93,13 @@ class RedisJobs:
         return NoticeStatus(running == b"1", int(users), int(done), int(failed))
 
     async def users(self, notice_id: str) -> list[str]:
+        users = await self._users(notice_id)
+        if not users:
+            await self._deliver_waiting(notice_id)
+            users = await self._users(notice_id)
+        return users
+
+    async def _users(self, notice_id: str) -> list[str]:
         tag = self._keys.tag_of(notice_id)
         name = self._keys.notice_users(tag, notice_id)
         pieces = await self._commands.call(tag, "LRANGE", name, 0, -1, repeatable=True)
@@ -138,6 +159,27 @@ class RedisJobs:
         await self._commands.call(tag, "ZREM", self._keys.jobs(tag), member, repeatable=True)
         await self._commands.call(tag, "UNLINK", self._keys.post(tag, member[1:].decode()), repeatable=True)
         return self._keys.tag_of(notice.id)
+
+    async def _deliver_waiting(self, notice_id: str) -> None:
+        """Note the call of this id now, if it came with a publication and nobody has claimed it yet.
+
+        It may wait in any partition. Workers may come first meanwhile: it is noted once all the same.
+        """
+        tags = self._keys.partition_tags
+        asked = (
+            self._commands.call(tag, "ZRANGE", self._keys.jobs(tag), 0, -1, repeatable=True) for tag in tags
+        )
+        for tag, members in zip(tags, await asyncio.gather(*asked), strict=True):
+            posts = {
+                member: self._keys.post(tag, member[1:].decode()) for member in members if member[:1] == POST
+            }
+            named = (self._commands.call(tag, "LINDEX", post, 0, repeatable=True) for post in posts.values())
+            for (member, post), name in zip(posts.items(), await asyncio.gather(*named), strict=True):
+                if name == notice_id.encode():
+                    parts = await self._commands.call(tag, "LRANGE", post, 0, -1, repeatable=True)
+                    if parts:
+                        await self._deliver(tag, member, parts)
+                    return
 
     async def _step_of(self, tag: str, claim_s: float) -> JobStep | None:
         found = await self._claim(tag, claim_s)

@@ -299,6 +299,17 @@ async def test_a_publication_can_notify(http: httpx.AsyncClient, node: Recording
     assert (job.id, list(job.users), job.as_job) == ("n1", ["7"], True)
 
 
+async def test_a_publication_with_a_notification_that_cannot_be_noted_is_refused(
+    http: httpx.AsyncClient, node: RecordingNode
+) -> None:
+    """Both happen or neither: its id belongs to another notification."""
+    await call(http, "notify", users=["7"], id="n1", data=1)
+    other = {"users": ["7"], "id": "n1", "data": 2}
+    assert await refused(http, "publish", channel="chat:a", data=1, notify=other) == 1005
+    assert node.calls == []
+    await call(http, "publish", channel="chat:a", data=1, notify=other | {"data": 1})
+
+
 async def test_scopes_keep_callers_apart(base_url: str) -> None:
     """Publishing alone does not let anybody notify, nor by the back door of publish."""
     async with httpx.AsyncClient(

@@ -79,6 +79,11 @@ def test_the_hash_tells_bodies_apart(one: Notification, other: Notification) -> 
     assert (one.body_hash == other.body_hash) is (said(one) == said(other))
 
 
+def nested(depth: int) -> dict[str, Any]:
+    """An object in an object, and so on."""
+    return {"a": nested(depth - 1)} if depth else {}
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -95,6 +100,10 @@ def test_the_hash_tells_bodies_apart(one: Notification, other: Notification) -> 
         ({"shown": {"thread": "x" * 257}}, "thread"),
         ({"overrides": {"telex": {}}}, "overrides"),
         ({"overrides": {"apns": 1}}, "overrides"),
+        ({"overrides": {"apns": {"a": 10**30}}}, "overrides cannot be sent as JSON"),
+        ({"overrides": {"fcm": {"a": {1}}}}, "overrides cannot be sent as JSON"),
+        ({"overrides": {"fcm": nested(300)}}, "overrides cannot be sent as JSON"),
+        ({"shown": {"title": "\ud800"}}, "notification cannot be sent as JSON"),
         ({"data": None}, "data"),
     ],
     ids=str,
@@ -113,6 +122,13 @@ def test_an_entry_has_a_limit() -> None:
     assert len(fits.entry().data) == MAX_ENTRY_BYTES
     with pytest.raises(HubError) as refused:
         Notification(NOW, "n", data=b'"%s"' % (b"x" * (MAX_ENTRY_BYTES - frame - 1))).entry()
+    assert refused.value.error.code == 1006
+
+
+def test_overrides_have_a_limit() -> None:
+    """As much as an entry, and the refusal says that it is about them."""
+    with pytest.raises(HubError, match="overrides have at most 16384 bytes") as refused:
+        Notification(NOW, "n", b"1", overrides={"apns": {"a": "x" * MAX_ENTRY_BYTES}}).entry()
     assert refused.value.error.code == 1006
 
 
