@@ -1,4 +1,4 @@
-"""When a lane is to be left alone: counts answers, and says how long to pause. Pure: time is an argument.
+"""When a lane is to be left alone, for how long, and how it comes back. Pure: time is an argument.
 
 Knows no lane and shares nothing; what all workers of a lane know together is in ``workers.gate``.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
 from workers.push import Outcome, Verdict
 from workers.retry import Random
@@ -98,6 +100,71 @@ class Answers:
         """Begin anew: what was before a pause says nothing about what comes after it."""
         self._recent.clear()
         self._tokens.clear()
+
+
+UNCLEAR_IN_A_ROW: Final = 3
+"""So many devices without a clear answer are no longer each one's own trouble."""
+
+_FIRST_ROWS: Final = 2
+"""What is sent to at once when the probe succeeded, which was one alone."""
+
+
+class Sign(Enum):
+    """What the answer to a probe says about the provider."""
+
+    WELL = "it answers"
+    ILL = "it is still in trouble"
+    UNCLEAR = "it may as well be this one device"
+
+
+class Probe:
+    """The first devices after a pause, one after another, until one tells how the provider is."""
+
+    def __init__(self) -> None:
+        self._unclear = 0
+
+    def judge(self, outcome: Outcome) -> Sign:
+        """What is known after this answer; the last of too many unclear ones is clear."""
+        if not is_failure(outcome):
+            return Sign.WELL
+        if outcome.verdict is Verdict.STOP or outcome.whole_lane or outcome.status >= 500:
+            return Sign.ILL
+        self._unclear += 1
+        return Sign.ILL if self._unclear >= UNCLEAR_IN_A_ROW else Sign.UNCLEAR
+
+
+class SlowStart:
+    """How many rows may be in flight after a pause: few, and one more for each answer that is no failure.
+
+    So about twice as many each round, as TCP begins (RFC 5681, 3.1): a provider that just came back is
+    not met by all that waited for it.
+    """
+
+    def __init__(self) -> None:
+        self._rows: int | None = None
+        self._failed_in_a_row = 0
+
+    def begin(self) -> None:
+        """The lane goes on after a pause."""
+        self._rows = _FIRST_ROWS
+        self._failed_in_a_row = 0
+
+    def rows(self, free: int, in_flight: int) -> int:
+        """How many of ``free`` slots may be filled. Once all of them may, it is over."""
+        if self._rows is not None and self._rows >= free + in_flight:
+            self._rows = None
+        return free if self._rows is None else min(free, max(0, self._rows - in_flight))
+
+    def note(self, outcome: Outcome) -> bool:
+        """Count an answer; whether all that is in flight fails, so that it was no recovery."""
+        if self._rows is None:
+            return False
+        if not is_failure(outcome):
+            self._rows += 1
+            self._failed_in_a_row = 0
+            return False
+        self._failed_in_a_row += 1
+        return self._failed_in_a_row >= max(UNCLEAR_IN_A_ROW, self._rows)
 
 
 def pause_s(trip: Trip, failures: int, options: BreakerOptions, random: Random) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -139,7 +140,9 @@ class Dispatcher:
         """Tell the metrics what waits: how many rows and since when, lane by lane, and how many jobs."""
         for name, lane in list(self._lanes.items()):
             oldest_ms = await self._engine.ledger.oldest_due_ms(name)
-            age_s = 0.0 if oldest_ms is None else max(0.0, (lane.engine_now_ms - oldest_ms) / 1000)
+            # A lane that has claimed nothing yet knows no better time than this machine's.
+            now_ms = lane.engine_now_ms or round(time.time() * 1000)
+            age_s = 0.0 if oldest_ms is None else max(0.0, (now_ms - oldest_ms) / 1000)
             self._metrics.due_age(name, age_s)
             self._metrics.rows_waiting(name, await self._engine.ledger.waiting_count(name))
         self._metrics.jobs_waiting(await self._engine.jobs.waiting_count())

@@ -1,7 +1,7 @@
 """May a lane be sent to now: the breaker that all its workers share, as one of them sees it.
 
 Reads the shared state at most once a second, and tells it what this worker learned. Knows no
-rows and no sender. ``now_ms`` is the engine's time, as the lane last heard it.
+rows and no sender. ``now_ms`` is the engine's time, as the lane last heard it; never a worker's own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from hub.engine.lanes import Lanes
 from hub.errors import EngineUnavailable
-from workers.breaker import Answers, BreakerOptions, Trip, is_failure, pause_s
+from workers.breaker import Answers, BreakerOptions, Probe, Sign, SlowStart, Trip, pause_s
 from workers.metrics import WorkerMetrics
 from workers.push import Outcome, Verdict
 from workers.retry import Random
@@ -55,7 +55,9 @@ class Gate:
         self._open_until_ms = 0
         self._failures = 0
         self._known_at_s = float("-inf")
+        self._probe: Probe | None = None
         self._probe_until_s = float("-inf")
+        self._slow_start = SlowStart()
         self._telling: set[asyncio.Task[None]] = set()
 
     @property
@@ -63,8 +65,10 @@ class Gate:
         """Whether the lane has stopped, as far as is known here; nothing more is sent meanwhile."""
         return self._open_until_ms > 0
 
-    async def ask(self, free: int, in_flight: int, now_ms: int) -> Pass:
+    async def ask(self, free: int, in_flight: int, now_ms: int | None) -> Pass:
         """What may be claimed, of ``free`` slots, while ``in_flight`` rows are being sent to.
+
+        ``now_ms`` None: the engine's time is not known yet.
 
         Raises:
             EngineUnavailable: what the other workers know could not be read.
@@ -78,28 +82,33 @@ class Gate:
             self._known_at_s = loop.time()
             self._take(breaker.open_until_ms, breaker.failures)
         if not self.is_open:
-            return Pass(free)
-        left_s = (self._open_until_ms - now_ms) / 1000
-        if left_s > 0:
-            return Pass(0, left_s)
+            rows = self._slow_start.rows(free, in_flight)
+            return Pass(rows) if rows else Pass(0, _KNOWN_FOR_S)
+        if now_ms is not None and now_ms < self._open_until_ms:
+            self._end_probe()
+            return Pass(0, (self._open_until_ms - now_ms) / 1000)
         if in_flight:
             # The probe itself, or the last of those that were sent before the lane stopped.
             return Pass(0, _KNOWN_FOR_S)
         if loop.time() >= self._probe_until_s:
+            # The engine judges by its own clock whether the pause is over.
             if not await self._lanes.try_probe(self._lane, self._probe_s):
+                self._end_probe()
                 self._known_at_s = float("-inf")
                 return Pass(0, _KNOWN_FOR_S)
             self._probe_until_s = loop.time() + self._probe_s
+        self._probe = self._probe or Probe()
         return Pass(1)
 
     def note(self, outcome: Outcome, now_ms: int) -> None:
         """An attempt came to ``outcome``."""
-        now_s = asyncio.get_running_loop().time()
         if self.is_open:
-            if now_s < self._probe_until_s:
-                self._note_probe(outcome, now_ms)
+            if self._probe is not None:
+                self._note_probe(self._probe, outcome, now_ms)
             return
-        trip = self._answers.note(outcome, now_s)
+        trip = self._answers.note(outcome, asyncio.get_running_loop().time())
+        if self._slow_start.note(outcome) and trip is None:
+            trip = Trip(f"failing again: {outcome.reason}", self._options.pause_s)
         if trip is not None:
             self._trip(trip, now_ms)
 
@@ -108,11 +117,16 @@ class Gate:
         if self._telling:
             await asyncio.wait(self._telling)
 
-    def _note_probe(self, outcome: Outcome, now_ms: int) -> None:
-        self._probe_until_s = float("-inf")
-        if not is_failure(outcome):
+    def _note_probe(self, probe: Probe, outcome: Outcome, now_ms: int) -> None:
+        sign = probe.judge(outcome)
+        if sign is Sign.UNCLEAR:
+            log.info("= %s: %s; another device is tried", self._lane, outcome.reason or "no answer")
+            return
+        self._end_probe()
+        if sign is Sign.WELL:
             self._open_until_ms = self._failures = 0
             self._answers.clear()
+            self._slow_start.begin()
             self._known_at_s = asyncio.get_running_loop().time()
             self._changed(is_open=False)
             log.info("= %s: the provider answers again", self._lane)
@@ -133,12 +147,17 @@ class Gate:
         log.warning("! %s: stopped for %.0f s: %s", self._lane, length_s, trip.reason)
         self._tell(self._lanes.open_breaker(self._lane, length_s, trip.reason))
 
+    def _end_probe(self) -> None:
+        self._probe, self._probe_until_s = None, float("-inf")
+
     def _take(self, open_until_ms: int, failures: int) -> None:
         was_open = self.is_open
         self._open_until_ms = open_until_ms
         self._failures = failures
         if self.is_open != was_open:
             self._answers.clear()
+            self._end_probe()
+            self._slow_start.begin()
             self._changed(is_open=self.is_open)
 
     def _changed(self, *, is_open: bool) -> None:

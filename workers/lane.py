@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from dataclasses import dataclass
 
 from hub.delivery.model import Claimed
@@ -69,8 +68,8 @@ class Lane:
         self._freed = asyncio.Event()
         self._stopped = asyncio.Event()
         self._wanted_slots = 1
-        self._ahead_ms = 0
-        """The engine's clock minus ours."""
+        self._ahead_ms: int | None = None
+        """The engine's clock minus the loop's, None until the engine told it."""
 
     @property
     def in_flight(self) -> int:
@@ -78,9 +77,9 @@ class Lane:
         return len(self._rows)
 
     @property
-    def engine_now_ms(self) -> int:
-        """The engine's time, as well as it is known."""
-        return round(time.time() * 1000) + self._ahead_ms
+    def engine_now_ms(self) -> int | None:
+        """The engine's time, None until it was told; this machine's time of day may be any."""
+        return None if self._ahead_ms is None else _loop_ms() + self._ahead_ms
 
     def wake(self) -> None:
         """Something may be due."""
@@ -144,7 +143,7 @@ class Lane:
         claimed_at_s = asyncio.get_running_loop().time()
         batch = await self._ledger.claim(self.name, passed.rows, self._worker)
         if batch.now_ms:
-            self._ahead_ms = batch.now_ms - round(time.time() * 1000)
+            self._ahead_ms = batch.now_ms - _loop_ms()
         for row in batch.rows:
             self._serve(row, claimed_at_s)
         if batch.rows:
@@ -173,8 +172,9 @@ class Lane:
         started_s = loop.time()
         # Not all workers of a lane at the same moment.
         wait_s = self._options.survey_s * (0.75 + self._random() / 4)
-        if next_due_ms is not None:
-            wait_s = min(wait_s, (next_due_ms - self.engine_now_ms) / 1000)
+        now_ms = self.engine_now_ms
+        if next_due_ms is not None and now_ms is not None:
+            wait_s = min(wait_s, (next_due_ms - now_ms) / 1000)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, wait_s)):
                 await self._woken.wait()
@@ -213,3 +213,7 @@ class Lane:
             self._freed.set()
         if not self._rows:
             self._metrics.in_flight(self.name, 0)
+
+
+def _loop_ms() -> int:
+    return round(asyncio.get_running_loop().time() * 1000)

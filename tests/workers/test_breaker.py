@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from workers.breaker import Answers, BreakerOptions, Trip, is_failure, is_wrong_token, pause_s
+from workers.breaker import (
+    Answers,
+    BreakerOptions,
+    Probe,
+    Sign,
+    SlowStart,
+    Trip,
+    is_failure,
+    is_wrong_token,
+    pause_s,
+)
 from workers.push import Outcome, Verdict
 
 OPTIONS = BreakerOptions()
@@ -109,3 +119,72 @@ def test_pauses_grow_with_jitter_to_a_bound(failures: int, dice: float, expected
 def test_a_pause_is_never_shorter_than_what_the_provider_asked_for() -> None:
     """Not even where that is beyond our own bound."""
     assert pause_s(Trip("why", 3600.0, 3600.0), 0, OPTIONS, lambda: 0.0) == 3600.0
+
+
+REFUSED_NOW = Outcome(Verdict.LATER, "Request Timeout", status=408)
+NO_CONNECTION = Outcome(Verdict.LATER, "connection refused", whole_lane=True)
+
+
+@pytest.mark.parametrize("outcome", [FINE, DEVICE, DEAD, GONE])
+def test_a_probe_that_is_answered_finds_the_provider_well(outcome: Outcome) -> None:
+    """Whatever it says about this one device or message."""
+    assert Probe().judge(outcome) is Sign.WELL
+
+
+@pytest.mark.parametrize("outcome", [FAILED, QUOTA, STOP, NO_CONNECTION])
+def test_trouble_of_the_provider_itself_needs_no_second_probe(outcome: Outcome) -> None:
+    """No device can be to blame for it."""
+    assert Probe().judge(outcome) is Sign.ILL
+
+
+@pytest.mark.parametrize("outcome", [LOST, REFUSED_NOW])
+def test_one_device_without_a_clear_answer_says_nothing_about_the_provider(outcome: Outcome) -> None:
+    """Three do."""
+    probe = Probe()
+    assert [probe.judge(outcome) for _ in range(3)] == [Sign.UNCLEAR, Sign.UNCLEAR, Sign.ILL]
+
+
+def test_an_unclear_answer_is_cleared_up_by_the_next_device() -> None:
+    """In either direction."""
+    probe = Probe()
+    assert [probe.judge(LOST), probe.judge(FINE)] == [Sign.UNCLEAR, Sign.WELL]
+
+
+def test_after_a_pause_rows_double_with_each_round_that_succeeds() -> None:
+    """Until all slots may be filled; from then on it says nothing."""
+    start = SlowStart()
+    assert start.rows(100, 0) == 100
+    start.begin()
+    rounds = []
+    while (rows := start.rows(100, 0)) < 100:
+        rounds.append(rows)
+        assert not any([start.note(FINE) for _ in range(rows)])
+    assert rounds == [2, 4, 8, 16, 32, 64]
+    assert not any([start.note(LOST) for _ in range(100)])
+    assert start.rows(100, 0) == 100
+
+
+def test_what_is_in_flight_counts_against_a_slow_start() -> None:
+    """Free slots are not what bounds it."""
+    start = SlowStart()
+    start.begin()
+    assert start.rows(99, 1) == 1
+    assert start.rows(98, 2) == 0
+    assert start.rows(95, 5) == 0
+
+
+def test_failures_do_not_quicken_a_slow_start_and_a_run_of_them_ends_it() -> None:
+    """One of several is everyday life; where all that is in flight fails, it was no recovery."""
+    start = SlowStart()
+    start.begin()
+    assert not any(start.note(each) for each in (LOST, LOST, FINE, LOST, LOST))
+    assert start.rows(100, 0) == 3
+    assert start.note(LOST)
+
+
+def test_a_small_lane_starts_no_slower_than_it_is() -> None:
+    """Two slots are two slots."""
+    start = SlowStart()
+    start.begin()
+    assert start.rows(2, 0) == 2
+    assert not any([start.note(LOST) for _ in range(5)])

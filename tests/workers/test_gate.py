@@ -16,6 +16,7 @@ from workers.push import Outcome, Verdict
 
 FINE = Outcome(Verdict.ACCEPTED, status=200)
 STOP = Outcome(Verdict.STOP, "InvalidProviderToken", status=403)
+SILENT = Outcome(Verdict.LATER, "timeout", unknown=True)
 OPTIONS = BreakerOptions(pause_s=0.2, stop_pause_s=0.2)
 
 
@@ -65,7 +66,7 @@ async def test_after_the_pause_one_worker_tries_one_row(engine: Engine) -> None:
     assert (await other.ask(7, 0, await now_ms(engine))).rows == 0
     one.note(FINE, await now_ms(engine))
     await one.settle()
-    assert await one.ask(7, 0, await now_ms(engine)) == Pass(7)
+    assert not one.is_open
     assert await engine.lanes.breaker(APNS) == Breaker()
 
 
@@ -81,6 +82,78 @@ async def test_a_probe_that_fails_makes_the_pause_longer(engine: Engine) -> None
     passed = await one.ask(7, 0, await now_ms(engine))
     assert passed.rows == 0
     assert 0.3 < passed.ask_again_s <= 0.4
+
+
+async def stopped_and_rested(engine: Engine, *gates: Gate) -> None:
+    """Stop the lane, let all of ``gates`` see it, and wait until the pause is over."""
+    gates[0].note(STOP, await now_ms(engine))
+    await gates[0].settle()
+    for each in gates:
+        assert (await each.ask(7, 0, await now_ms(engine))).rows == 0
+    await asyncio.sleep(0.25)
+
+
+async def test_after_the_pause_the_lane_comes_back_step_by_step(engine: Engine) -> None:
+    """A provider that just came back is not met by all that waited for it."""
+    one = gate(engine.lanes)
+    await stopped_and_rested(engine, one)
+    assert await one.ask(7, 0, await now_ms(engine)) == Pass(1)
+    one.note(FINE, await now_ms(engine))
+    for rows in (2, 4):
+        assert await one.ask(7, 0, await now_ms(engine)) == Pass(rows)
+        assert (await one.ask(7 - rows, rows, await now_ms(engine))).rows == 0
+        for _ in range(rows):
+            one.note(FINE, await now_ms(engine))
+    assert await one.ask(7, 0, await now_ms(engine)) == Pass(7)
+
+
+async def test_a_worker_that_only_heard_of_it_comes_back_step_by_step_too(engine: Engine) -> None:
+    """Else the one that tried would be alone in its patience."""
+    one, other = gate(engine.lanes), gate(engine.lanes)
+    await stopped_and_rested(engine, one, other)
+    assert await one.ask(7, 0, await now_ms(engine)) == Pass(1)
+    one.note(FINE, await now_ms(engine))
+    await one.settle()
+    await asyncio.sleep(1.0)
+    assert await other.ask(7, 0, await now_ms(engine)) == Pass(2)
+
+
+async def test_a_probe_without_a_clear_answer_neither_stops_nor_starts_the_lane(engine: Engine) -> None:
+    """It may be that one device's own trouble, so another is tried at once; three are the provider's."""
+    one, other = gate(engine.lanes), gate(engine.lanes)
+    await stopped_and_rested(engine, one, other)
+    for _ in range(2):
+        assert await one.ask(7, 0, await now_ms(engine)) == Pass(1)
+        one.note(SILENT, await now_ms(engine))
+        assert one.is_open
+        assert (await other.ask(7, 0, await now_ms(engine))).rows == 0
+    assert (await engine.lanes.breaker(APNS)).failures == 1
+    assert await one.ask(7, 0, await now_ms(engine)) == Pass(1)
+    one.note(SILENT, await now_ms(engine))
+    await one.settle()
+    assert (await engine.lanes.breaker(APNS)).failures == 2
+
+
+async def test_a_provider_that_fails_again_as_it_comes_back_stops_the_lane_again(engine: Engine) -> None:
+    """Before so many answers came as a lane at full rate waits for."""
+    one = gate(engine.lanes)
+    await stopped_and_rested(engine, one)
+    assert await one.ask(100, 0, await now_ms(engine)) == Pass(1)
+    one.note(FINE, await now_ms(engine))
+    for _ in range(3):
+        assert not one.is_open
+        one.note(SILENT, await now_ms(engine))
+    assert one.is_open
+
+
+async def test_a_worker_that_knows_no_engine_time_leaves_it_to_the_engine(engine: Engine) -> None:
+    """Its own clock would let it sleep for hours, or knock too early."""
+    one, other = gate(engine.lanes), gate(engine.lanes)
+    one.note(STOP, await now_ms(engine))
+    await one.settle()
+    assert (await other.ask(7, 0, None)).rows == 0
+    await asyncio.sleep(0.25)
+    assert await other.ask(7, 0, None) == Pass(1)
 
 
 async def test_no_probe_while_others_are_in_flight(engine: Engine) -> None:

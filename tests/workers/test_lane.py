@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -252,3 +253,18 @@ async def test_a_claim_that_is_nearly_over_starts_no_attempt(flaky: tuple[Engine
             await notify(engine, "alice", "n-1")
             await eventually(lambda: sender.told == ["n-1"])
     assert len(sender.asked) == 1
+
+
+@pytest.mark.parametrize("unstarted", ["redis"], indirect=True)
+async def test_a_lane_whose_machine_is_an_hour_behind_is_tried_when_its_pause_is_over(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the worker starts while the lane is stopped, and the engine told it no time yet."""
+    await register(engine, "alice")
+    await notify(engine, "alice", "n-1")
+    await engine.lanes.open_breaker(APNS, 0.3, "503")
+    now_s = time.time
+    monkeypatch.setattr(time, "time", lambda: now_s() - 3600)
+    sender = ScriptedSender()
+    async with working(engine, [plan(APNS, sender)]):
+        await eventually(lambda: sender.told == ["n-1"], timeout_s=3.0)
