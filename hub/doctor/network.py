@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from config import Settings
 from config.findings import is_loopback
@@ -45,6 +46,14 @@ def check_network(settings: Settings, env: Mapping[str, str] | None = None) -> I
             "there is no internal port: the server API is on the public one",
             "With internal.port it is out of the internet's reach, key or no key.",
         )
+    if settings.metrics.loopback and settings.internal.port is None and not _names_this_machine(settings):
+        # Who listens here alone and expects pages of other hosts has a proxy here.
+        found = AREA.warning if not public and _expects_other_hosts(settings) else AREA.note
+        yield found(
+            "whoever connects from this machine is an operator: metrics, health details, the console's page",
+            "A proxy here that adds no X-Forwarded-For, as nginx with nothing but proxy_pass, makes that "
+            "everybody: name it in http.trusted_proxies, set internal.port, or metrics.loopback = false.",
+        )
     if settings.internal.port is not None and not is_loopback(settings.internal.host):
         yield AREA.note(
             f"the internal port listens on {settings.internal.host}, without TLS",
@@ -63,3 +72,12 @@ def check_network(settings: Settings, env: Mapping[str, str] | None = None) -> I
                 "Senders of pushes do not use it: they need a way of their own to their providers.",
             )
             break
+
+
+def _names_this_machine(settings: Settings) -> bool:
+    return any(is_loopback(str(network.network_address)) for network in settings.http.trusted_proxies)
+
+
+def _expects_other_hosts(settings: Settings) -> bool:
+    hosts = [urlsplit(origin).hostname for origin in settings.http.allowed_origins]
+    return any(host is not None and not is_loopback(host) for host in hosts)
