@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -41,21 +42,25 @@ def call_api(url: str, key: str, method: str, request: dict[str, Any]) -> dict[s
     """
     import httpx
 
-    headers = {"X-API-Key": key} if key else {}
+    # In bytes, and surrogates escaped: whatever was typed arrives, and the hub says what is wrong with it.
+    headers = {b"content-type": b"application/json"}
+    if key:
+        headers[b"x-api-key"] = key.encode("utf-8", "surrogateescape")
     try:
         response = httpx.post(
             f"{url.rstrip('/')}/api/{method}",
-            json=request,
+            content=json.dumps(request),
             headers=headers,
             timeout=TIMEOUT_S,
             # A proxy of the environment never stands between us and our own machine.
             trust_env=not is_loopback(_host_of(url)),
         )
-        answer = response.json()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise CommandFailed(
             f"no answer from {_shown(url)} ({type(error).__name__}): is it running?"
         ) from None
+    try:
+        answer = response.json()
     except ValueError:
         raise CommandFailed(f"{_shown(url)} answered, but not like a hub: is it the right address?") from None
     if response.status_code == httpx.codes.UNAUTHORIZED:
@@ -63,6 +68,8 @@ def call_api(url: str, key: str, method: str, request: dict[str, Any]) -> dict[s
     refusal = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(refusal, dict):
         code, message = refusal.get("code"), refusal.get("message")
+        if detail := refusal.get("detail"):
+            message = f"{message}: {detail}"
         raise CommandFailed(f"the hub refused: {message} (code {code})", details={"code": code})
     if response.is_error or not isinstance(answer, dict):
         raise CommandFailed(f"the hub answered with status {response.status_code}")

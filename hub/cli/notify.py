@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from hub.cli.calling import KeyFlag, UrlFlag, ask
 from hub.cli.output import WRONG_USAGE, CommandFailed, JsonFlag, failures_reported, show
+from hub.cli.typed_json import json_of
 
 
 def notify(
@@ -75,7 +75,7 @@ def _json(text: str | None) -> Any:
     if text is None:
         return None
     try:
-        return json.loads(text)
+        return json_of(text)
     except ValueError as error:
         raise CommandFailed(f"--data should be JSON: {error}", exit_code=WRONG_USAGE) from None
 
@@ -89,9 +89,14 @@ def _told(result: dict[str, Any]) -> str:
         ]
         return "\n".join(["nothing was sent; it would go", *(lines or ["  to inboxes alone: no devices"])])
     if result.get("duplicate"):
-        return f"{result['id']} was sent before, to {result['accepted']} users; nothing was sent again"
+        return f"{result['id']} was sent before, to {_users_of(result)}; nothing was sent again"
     by = f" by job {result['job']}" if result.get("job") else ""
-    return f"notified {result['accepted']} users{by}: {result['id']}"
+    return f"notified {_users_of(result)}{by}: {result['id']}"
+
+
+def _users_of(result: dict[str, Any]) -> str:
+    count = result["accepted"]
+    return f"{count} user{'' if count == 1 else 's'}"
 
 
 def _timeline(traced: dict[str, Any]) -> str:

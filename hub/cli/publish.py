@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hub.cli.calling import KeyFlag, UrlFlag, ask
 from hub.cli.output import JsonFlag, failures_reported, show
+from hub.cli.typed_json import json_or_text
 
 
 def publish(
@@ -26,11 +26,3 @@ def publish(
         offset, epoch = result.get("offset"), result.get("epoch")
         place = f" at offset {offset} of epoch {epoch}" if offset else ""
         show(f"published to {channel}{place}", {"channel": channel, **result}, as_json=as_json)
-
-
-def json_or_text(text: str) -> Any:
-    """What a person typed: JSON where it is, else the text itself."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text

@@ -25,6 +25,7 @@ from hub.auth import (
 from hub.cli.output import FAILED, WRONG_USAGE, CommandFailed, JsonFlag, failures_reported, show
 from hub.cli.signing import expected_claims, signer_of
 from hub.cli.sources import ConfigFlag, DevFlag, ProfileFlag, settings_for_tokens
+from hub.cli.typed_json import json_or_text
 
 NEVER = "never"
 
@@ -139,10 +140,7 @@ def _claims(written: list[str]) -> Mapping[str, object]:
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise CommandFailed("--claim should look like name=value", exit_code=WRONG_USAGE)
-        try:
-            claims[name] = json.loads(value)
-        except (ValueError, RecursionError):
-            claims[name] = value
+        claims[name] = json_or_text(value)
     return claims
 
 

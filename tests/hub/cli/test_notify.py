@@ -67,8 +67,14 @@ def test_tells_a_plan(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("--users-file", "absent"), ("--user", "7", "--data", "{")],
-    ids=["nobody", "no such file", "no json"],
+    [
+        (),
+        ("--users-file", "absent"),
+        ("--user", "7", "--data", "{"),
+        ("--user", "7", "--data", "NaN"),
+        ("--user", "7", "--data", "1e999"),
+    ],
+    ids=["nobody", "no such file", "no json", "no json but for python", "no number"],
 )
 def test_wrong_usage_is_told(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Exit code 2, and nothing is asked of the hub."""

@@ -59,10 +59,32 @@ def test_publishes_json_or_text(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("text", ["NaN", "[1e999]", "-Infinity", "[" * 100_000])
+def test_what_only_python_calls_json_is_text(tmp_path: Path, text: str) -> None:
+    """It could not be sent as anything else."""
+    with answering(200, b'{"result": {}}') as (url, asked):
+        done = run_hub("publish", "news", "-", "--url", url, "--key", "k", cwd=tmp_path, stdin=text)
+    assert done.code == 0
+    assert asked[0]["request"]["data"] == text
+
+
+def test_a_key_that_is_no_ascii_is_the_hubs_to_refuse(tmp_path: Path) -> None:
+    """Nothing on the way stumbles over it."""
+    with answering(401, b"{}") as (url, asked):
+        done = run_hub("publish", "news", "1", "--url", url, "--key", "schlüssel", cwd=tmp_path)
+    assert len(asked) == 1
+    assert "refused the key" in done.err
+
+
 @pytest.mark.parametrize(
     ("status", "body", "told"),
     [
         (200, b'{"error": {"code": 102, "message": "unknown channel"}}', "unknown channel (code 102)"),
+        (
+            200,
+            b'{"error": {"code": 106, "message": "limit", "detail": "split it"}}',
+            "limit: split it (code 106)",
+        ),
         (401, b"{}", "refused the key"),
         (503, b"{}", "status 503"),
         (200, b"<html>", "not like a hub"),
