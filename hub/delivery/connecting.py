@@ -26,7 +26,9 @@ def hello(state: UserState, device: str, hello: Hello, at: Moment, effects: Effe
         return _welcome(state, row, None)
     replaced = (row.node, row.client) if row.online and row.client != hello.client else None
     if hello.resumes is None:
-        row.generation += 1
+        # Never one that a row of this device had which is gone, or a server that lost its newest writes:
+        # whoever holds that one leaves late.
+        row.generation = max(row.generation + 1, at.now_ms)
     row.node, row.client, row.state, row.online = hello.node, hello.client, hello.state, True
     row.left_ms, row.left_how = 0, None
     row.last_seen_ms = at.now_ms

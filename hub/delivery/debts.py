@@ -44,7 +44,8 @@ def wait_ms(row: DeviceRow, at: Moment) -> int:
         return at.ack_wait_ms
     if row.online or row.left_how not in ("dropped", "drained"):
         return 0
-    return max(0, row.left_ms + at.grace_ms - at.now_ms)
+    # It may have left in the future, by a clock that was set back since.
+    return max(0, min(row.left_ms, at.now_ms) + at.grace_ms - at.now_ms)
 
 
 def set_due(row: DeviceRow, due_ms: int, at: Moment) -> None:

@@ -79,6 +79,7 @@ class Clock:
 
     start_ms: int
     passed_ms: int = 0
+    was_set_back: bool = False
 
     def now_ms(self) -> int:
         """Unix time."""
@@ -178,7 +179,7 @@ class LedgerModel(RuleBasedStateMachine):
         self._worlds = worlds
         self._claims: list[tuple[Claimed, ...]] = []
         self._letters: list[tuple[str, ...]] = []
-        self._generations: dict[tuple[str, str], int] = {}
+        self._generations: dict[tuple[str, str], list[int]] = {}
         self._tops: dict[str, tuple[Position, ...]] = {}
         self._known: list[tuple[str, str]] = []
         self._serial = 0
@@ -218,8 +219,9 @@ class LedgerModel(RuleBasedStateMachine):
         return Position(max(0, top.offset - offset_back), "other" if other_epoch else top.epoch)
 
     def _generation(self, user: str, device: str, back: int) -> int:
-        """That of the last connection or a former one; they count from 1."""
-        return max(1, self._generations.get((user, device), 0) - back)
+        """That of the last connection or a former one, perhaps of a row that is gone."""
+        known = self._generations.get((user, device), [])
+        return known[-1 - back] if back < len(known) else 1
 
     @initialize()
     def begin(self) -> None:
@@ -306,7 +308,11 @@ class LedgerModel(RuleBasedStateMachine):
             return ledger.hello(user, device, Hello(node, client, state, at, resumed))
 
         welcome = self._everything(ask)[0]
-        self._generations[user, device] = welcome.generation
+        if welcome.generation:
+            known = self._generations.setdefault((user, device), [])
+            if welcome.generation not in known:
+                assert welcome.generation > max(known, default=0) or self._worlds.clock.was_set_back
+                known.append(welcome.generation)
 
     @rule(user=users, device=devices, back=st.sampled_from([0, 0, 0, 1, 9]), state=states)
     def set_state(self, user: str, device: str, back: int, state: DeviceState) -> None:
@@ -525,11 +531,12 @@ class LedgerModel(RuleBasedStateMachine):
 
     @rule(
         passed_ms=st.sampled_from(
-            [1, 400, 1_000, 2_000, 3_000, 5_000, 5_000, 8_000, 30_000, 3_600_000, 90_000_000]
+            [-2_000, 1, 400, 1_000, 2_000, 3_000, 5_000, 5_000, 8_000, 30_000, 3_600_000, 90_000_000]
         )
     )
     def let_time_pass(self, passed_ms: int) -> None:
-        """For all alike."""
+        """For all alike; now and then a clock is set back."""
+        self._worlds.clock.was_set_back |= passed_ms < 0
         if self._worlds.clock.passed_ms + passed_ms < MOST_PASSED_MS:
             self._worlds.clock.passed_ms += passed_ms
             self._look()

@@ -20,7 +20,9 @@ if ARGV[13] == '' or ARGV[13] == (row[GENERATION] or '0') then
     replaced_node, replaced_client = row[NODE], row[CLIENT]
   end
   if ARGV[13] == '' then
-    put(row, GENERATION, decimal((row[GENERATION] or 0) + 1))
+    -- Never one that a row of this device had which is gone, or a server that lost its newest writes:
+    -- whoever holds that one leaves late.
+    put(row, GENERATION, decimal(math.max((row[GENERATION] or 0) + 1, now)))
   end
   put(row, NODE, ARGV[8])
   put(row, CLIENT, ARGV[9])

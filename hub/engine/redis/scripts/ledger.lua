@@ -318,7 +318,8 @@ local function wait_ms_of(row)
   if row[ONLINE] == '1' or not (row[LEFT_HOW] == 'dropped' or row[LEFT_HOW] == 'drained') then
     return 0
   end
-  return math.max(0, tonumber(row[LEFT_MS]) + GRACE_MS - now)
+  -- It may have left in the future, by a clock that was set back since.
+  return math.max(0, math.min(tonumber(row[LEFT_MS]), now) + GRACE_MS - now)
 end
 
 -- when a worker may try
