@@ -75,6 +75,9 @@ def withdraw(state: UserState, notification: str, at: Moment, effects: Effects) 
         return False
     seen.withdrawn = True
     offset = _blank(state, notification)
+    if offset is None and seen.position.epoch == state.top.epoch:
+        # The inbox has it no more; a screen may.
+        offset = seen.position.offset
     effects.messages.append(withdrawn_data(notification))
     for row in state.devices.values():
         if offset is not None:

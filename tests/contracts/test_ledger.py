@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from hub.delivery.inbox import inbox_channel
+from hub.delivery.inbox import INBOX_POLICY, inbox_channel
 from hub.delivery.model import DeadOffset, NewMark, Unproven
 from hub.model import Position
 from tests.contracts.engines import World
@@ -159,6 +159,18 @@ class TestWaiting:
         await ann.world.advance(4.1)
         assert await ann.due()
 
+    async def test_a_clock_that_is_set_back_makes_no_longer_grace(self, ann: Person) -> None:
+        """As when another server takes over, whose clock is behind."""
+        await ann.register()
+        await ann.hello()
+        await ann.engine.ledger.leave("ann", PHONE, ann.generations[PHONE], "dropped")
+        await ann.world.advance(-600)
+        await ann.notify()
+        await ann.world.advance(7.9)
+        assert await ann.due() == []
+        await ann.world.advance(0.2)
+        assert await ann.due()
+
     async def test_what_is_not_to_be_pushed_is_never_due(self, ann: Person) -> None:
         """Neither is what expired, nor anything for a device without a token."""
         await ann.register()
@@ -202,6 +214,25 @@ class TestConnections:
         await ann.register()
         first = await ann.hello(client="c1")
         await ann.hello(client="c2")
+        await ann.engine.ledger.leave("ann", PHONE, first.generation, "closed")
+        await ann.engine.ledger.set_state("ann", PHONE, first.generation, "background")
+        assert (await ann.view()).state == "foreground"
+
+    @pytest.mark.parametrize("gone_by", ["removal", "forgetting"])
+    async def test_a_late_leave_of_a_row_that_is_gone_changes_nothing(
+        self, ann: Person, gone_by: str
+    ) -> None:
+        """The same device was registered anew and connected since: that is not the one that leaves."""
+        await ann.register()
+        first = await ann.hello(client="c1")
+        if gone_by == "removal":
+            await ann.engine.devices.remove("ann", PHONE)
+        else:
+            await ann.engine.ledger.forget("ann")
+        await ann.world.advance(0.01)
+        await ann.register()
+        second = await ann.hello(client="c2")
+        assert second.generation > first.generation
         await ann.engine.ledger.leave("ann", PHONE, first.generation, "closed")
         await ann.engine.ledger.set_state("ann", PHONE, first.generation, "background")
         assert (await ann.view()).state == "foreground"
@@ -701,6 +732,16 @@ class TestWithdrawing:
         await ann.world.advance(60)
         assert await ann.due() == []
 
+    async def test_a_screen_is_cleared_of_what_the_inbox_has_no_more(self, ann: Person) -> None:
+        """So many came since that its place in the inbox is gone."""
+        await ann.register()
+        await ann.notify("n1")
+        await ann.push(await ann.due_one())
+        for number in range(INBOX_POLICY.size):
+            await ann.notify(f"m{number}", push=False)
+        assert await ann.engine.ledger.withdraw("ann", "n1")
+        assert (await ann.due_one()).clear == ("n1",)
+
     async def test_one_that_was_just_on_its_way_is_cleared_too(self, ann: Person) -> None:
         """The worker's end comes after the withdrawal."""
         await ann.register()
@@ -751,6 +792,32 @@ class TestDeadLetters:
         await ann.ack(1)
         assert await ann.engine.ledger.replay_dead_letters([letter]) == 0
         assert await ann.due() == []
+
+    @pytest.mark.parametrize("passed_s", [0.0, -2.0])
+    async def test_one_more_after_all_were_dropped(self, ann: Person, passed_s: float) -> None:
+        """In the same moment, and by a clock that was set back: it gets a name that none had."""
+        letter = await self._one(ann)
+        await ann.engine.ledger.drop_dead_letters([letter])
+        await ann.world.advance(passed_s)
+        await ann.notify("n2")
+        assert await ann.finish(await ann.due_one(), dead=(DeadOffset(2, "n2", "too odd"),))
+        (other,) = (await ann.engine.ledger.dead_letters(APNS, "", 10)).letters
+        assert (other.notification, other.id != letter) == ("n2", True)
+        await ann.world.advance(60)
+        assert await ann.due() == []
+
+    @pytest.mark.parametrize("digits", ["9" * 20, "9" * 5_000, "²"], ids=["large", "endless", "raised"])
+    @pytest.mark.parametrize("form", ["{}", "{}-0:p0:%s", "1-{}:p0:%s"])
+    async def test_a_number_that_no_letter_can_have_is_no_letter(
+        self, ann: Person, digits: str, form: str
+    ) -> None:
+        """Whoever types one gets no error, and nothing happens."""
+        await self._one(ann)
+        ledger, odd = ann.engine.ledger, form.format(digits).replace("%s", APNS)
+        assert await ledger.replay_dead_letters([odd]) == 0
+        assert await ledger.drop_dead_letters([odd]) == 0
+        await ledger.dead_letters(APNS, odd, 10)
+        assert len((await ledger.dead_letters(APNS, "", 10)).letters) == 1
 
     async def test_they_can_be_dropped(self, ann: Person) -> None:
         """How many it were is told."""

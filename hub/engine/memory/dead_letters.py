@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 
 from hub.delivery.model import DeadLetter, DeadLetterPage, DeadOffset
 
 DEAD_LETTER_TTL_MS = 7 * 86_400_000
+
+_NUMBER = re.compile(r"[0-9]{1,20}")
 
 
 class DeadLetters:
@@ -27,7 +30,7 @@ class DeadLetters:
     def page(self, lane: str | None, cursor: str, limit: int, now_ms: int) -> DeadLetterPage:
         """Some of them; a cursor that is none of ours reads from the start."""
         self.sweep(now_ms)
-        after = int(cursor) if cursor.isdecimal() else 0
+        after = _number(cursor) or 0
         wanted = (
             (number, letter)
             for number, letter in self._letters.items()
@@ -41,8 +44,8 @@ class DeadLetters:
     def take(self, ids: Sequence[str], now_ms: int) -> list[DeadLetter]:
         """Remove these and hand them out; unknown ones are left out."""
         self.sweep(now_ms)
-        numbers = [int(each) for each in ids if each.isdecimal()]
-        taken = (self._letters.pop(number, None) for number in numbers)
+        numbers = (number for each in ids if (number := _number(each)) is not None)
+        taken = [self._letters.pop(number, None) for number in numbers]
         return [letter for letter in taken if letter is not None]
 
     def forget(self, user: str) -> None:
@@ -56,3 +59,8 @@ class DeadLetters:
             if now_ms < letter.time_ms + DEAD_LETTER_TTL_MS:
                 break
             del self._letters[number]
+
+
+def _number(text: str) -> int | None:
+    """The number that a letter's id is; None for text that is no such id."""
+    return int(text) if _NUMBER.fullmatch(text) else None

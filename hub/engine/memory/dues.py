@@ -5,6 +5,9 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 
+_SMALL_HEAP = 64
+"""So few are not worth a look."""
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -17,7 +20,8 @@ class Due:
 class DueQueue:
     """Each member is in at most one lane.
 
-    Where a time changes, the former one stays in the heap until it comes to its head.
+    Where a time changes, the former one stays in the heap until it comes to its head, or there
+    are more of those than of others.
     """
 
     def __init__(self) -> None:
@@ -33,7 +37,12 @@ class DueQueue:
             return False
         before = self.first(lane)
         self._places[member] = (lane, due_ms)
-        heapq.heappush(self._heaps.setdefault(lane, []), (due_ms, member))
+        heap = self._heaps.setdefault(lane, [])
+        heapq.heappush(heap, (due_ms, member))
+        if len(heap) > 2 * len(self._places) + _SMALL_HEAP:
+            # Whoever is first may stay there for long, as in a lane whose provider is away.
+            heap[:] = ((its_ms, each) for each, (its, its_ms) in self._places.items() if its == lane)
+            heapq.heapify(heap)
         return before is None or due_ms < before.due_ms
 
     def remove(self, member: str) -> None:

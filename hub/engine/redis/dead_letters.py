@@ -6,6 +6,7 @@ A letter lies with the user it is for, so that owing it again is one step. Knows
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from hub.engine.redis.ledger_scripts import DEAD_TTL_S, UserScripts
 from hub.engine.redis.scripts import load_script
 
 _READ = load_script("clock", "dead_read")
+_NAME = re.compile(r"([0-9]{1,20})-([0-9]{1,20}):([^:]+):(.+)", re.DOTALL)
 _BATCH_COUNT = 500
 """Letters that one step looks at, whatever a caller names."""
 
@@ -37,12 +39,12 @@ class _Name(NamedTuple):
 
 def _parse(text: str) -> _Name | None:
     """The place that a letter's id names; None where it is no such id."""
-    entry, _, rest = text.partition(":")
-    tag, _, lane = rest.partition(":")
-    ms, _, number = entry.partition("-")
-    if not (ms.isdecimal() and number.isdecimal() and tag and lane):
+    found = _NAME.fullmatch(text)
+    if found is None:
         return None
-    return _Name(int(ms), int(number), tag, lane)
+    ms, number = int(found[1]), int(found[2])
+    # No server takes a larger one.
+    return _Name(ms, number, found[3], found[4]) if max(ms, number) < 2**64 else None
 
 
 class DeadLetters:

@@ -145,16 +145,25 @@ for _, id in ipairs(clear) do
 end
 put(row, CLEAR, #still_clear > 0 and table.concat(still_clear, ' '))
 
+-- The name of the newest letter there ever was, also of one that was dropped; nil for none.
+local function newest_letter(key)
+  if redis.call('EXISTS', key) == 1 then
+    local told = redis.call('XINFO', 'STREAM', key)
+    for i = 1, #told, 2 do
+      if told[i] == 'last-generated-id' then
+        return string.match(told[i + 1], '^(%d+)-(%d+)$')
+      end
+    end
+  end
+end
+
 -- Letters are named by their time, in the order of their coming.
 for _, letter in ipairs(dead) do
   local key = base .. 'dead:' .. ARGV[8]
-  local last = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+  local last_ms, last_number = newest_letter(key)
   local ms, number = now, 0
-  if last then
-    local last_ms, last_number = string.match(last[1], '^(%d+)-(%d+)$')
-    if tonumber(last_ms) >= now then
-      ms, number = tonumber(last_ms), tonumber(last_number) + 1
-    end
+  if last_ms and tonumber(last_ms) >= now then
+    ms, number = tonumber(last_ms), tonumber(last_number) + 1
   end
   redis.call('XADD', key, 'MINID', decimal(now - DEAD_TTL_S * 1000), decimal(ms) .. '-' .. number,
     'owner', user.owner, 'user', user.name, 'device', row.device, 'id', letter[2], 'offset', letter[1],

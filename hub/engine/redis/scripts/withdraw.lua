@@ -45,6 +45,9 @@ if offset then
   local withdrawn = set_of(user.withdrawn)
   withdrawn[decimal(offset)] = true
   put_user(user, 'withdrawn', text_of(withdrawn, oldest - 1) or '')
+elseif string.match(seen[3], '^(.*)-') == user.stream.birth then
+  -- The inbox has it no more; a screen may.
+  offset = tonumber(seen[2])
 end
 tell(user, ARGV[8])
 for _, row in ipairs(rows_of(user)) do

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +31,20 @@ def test_the_first_of_each_lane_is_known(moves: list[tuple[str, str, int | None]
         assert queue.members() == set(model)
         assert queue.place_of(member) == model.get(member)
         assert all(queue.first(each) == _first(model, each) for each in "xy")
+
+
+def test_a_lane_that_nobody_serves_holds_no_more_than_its_members() -> None:
+    """Its first stays first, and behind it others come and go for as long as its provider is away."""
+    queue = DueQueue()
+    queue.place("waiting", "x", 1)
+    tracemalloc.start()
+    for number in range(20_000):
+        queue.place(f"member {number % 10}", "x", 100 + number)
+        queue.remove(f"member {number % 10}")
+    grown_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown_bytes < 50_000
+    assert queue.first("x") == Due("waiting", 1)
 
 
 def _first(model: dict[str, tuple[str, int]], lane: str) -> Due | None:
