@@ -125,7 +125,7 @@ class Probe:
 
     def judge(self, outcome: Outcome) -> Sign:
         """What is known after this answer; the last of too many unclear ones is clear."""
-        if not is_failure(outcome):
+        if not is_failure(outcome) and not is_wrong_token(outcome):
             return Sign.WELL
         if outcome.verdict is Verdict.STOP or outcome.whole_lane or outcome.status >= 500:
             return Sign.ILL

@@ -14,7 +14,7 @@ from typing import Any
 
 from hub.engine.lanes import Lanes
 from hub.errors import EngineUnavailable
-from workers.breaker import Answers, BreakerOptions, Probe, Sign, SlowStart, Trip, pause_s
+from workers.breaker import Answers, BreakerOptions, Probe, Sign, SlowStart, Trip, is_wrong_token, pause_s
 from workers.metrics import WorkerMetrics
 from workers.push import Outcome, Verdict
 from workers.retry import Random
@@ -132,8 +132,8 @@ class Gate:
             log.info("= %s: the provider answers again", self._lane)
             self._tell(self._lanes.close_breaker(self._lane))
             return
-        stopped = outcome.verdict is Verdict.STOP
-        base_s = self._options.stop_pause_s if stopped else self._options.pause_s
+        misconfigured = outcome.verdict is Verdict.STOP or is_wrong_token(outcome)
+        base_s = self._options.stop_pause_s if misconfigured else self._options.pause_s
         self._trip(Trip(f"still failing: {outcome.reason}", base_s, outcome.retry_after_s or 0.0), now_ms)
 
     def _trip(self, trip: Trip, now_ms: int) -> None:

@@ -45,6 +45,8 @@ class Target(Struct, frozen=True):
 class Push(Struct, frozen=True):
     """One push to one phone. Built anew for every attempt, never sent twice from a frozen text.
 
+    ``repr`` leaves out what it says, and the receipt, with which anybody could ack.
+
     ``push_id`` is the same UUID for every attempt at the same notification on the same device.
     ``hub`` is the object of the contract that tells the app's handler what this is about (``v``,
     ``kind``, ``id``, ``channel``, ``epoch``, ``offset``, ``count``, ``user``, ``receipt``).
@@ -70,6 +72,9 @@ class Push(Struct, frozen=True):
     overrides: Mapping[str, Any] = {}
     traceparent: str = ""
     """W3C Trace Context of the call that it came of; empty for none. Never sent."""
+
+    def __repr__(self) -> str:
+        return f"Push({self.kind!r}, {self.push_id!r}, {self.target!r})"
 
 
 class Verdict(Enum):

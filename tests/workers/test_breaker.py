@@ -137,7 +137,7 @@ def test_trouble_of_the_provider_itself_needs_no_second_probe(outcome: Outcome) 
     assert Probe().judge(outcome) is Sign.ILL
 
 
-@pytest.mark.parametrize("outcome", [LOST, REFUSED_NOW])
+@pytest.mark.parametrize("outcome", [LOST, REFUSED_NOW, WRONG])
 def test_one_device_without_a_clear_answer_says_nothing_about_the_provider(outcome: Outcome) -> None:
     """Three do."""
     probe = Probe()

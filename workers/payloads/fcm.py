@@ -49,10 +49,13 @@ class FcmStyle:
 
 
 class FcmMessage(Struct, frozen=True):
-    """The request body, and what had to go to make it fit."""
+    """The request body, and what had to go to make it fit. ``repr`` leaves out the body, which names the token."""
 
     body: bytes
     trimmed: Trimmed
+
+    def __repr__(self) -> str:
+        return f"FcmMessage({len(self.body)} bytes, trimmed {self.trimmed!r})"
 
 
 def target_field(token: str) -> Literal["token", "fid"]:

@@ -35,6 +35,9 @@ class Fitted(Struct, frozen=True):
     """The message as JSON."""
     trimmed: Trimmed
 
+    def __repr__(self) -> str:
+        return f"Fitted({len(self.body)} bytes, trimmed {self.trimmed!r})"
+
 
 def fit(push: Push, encode: Encode, max_bytes: int, generic_text: str) -> Fitted:
     """The most of ``push`` that ``encode`` gets into ``max_bytes``.

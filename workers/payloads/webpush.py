@@ -39,6 +39,9 @@ class WebPushMessage(Struct, frozen=True):
     headers: dict[str, str]
     trimmed: Trimmed
 
+    def __repr__(self) -> str:
+        return f"WebPushMessage({len(self.plaintext)} bytes, trimmed {self.trimmed!r})"
+
 
 def build_message(push: Push, generic_text: str = GENERIC_TEXT, with_content: bool = True) -> WebPushMessage:
     """``push`` as at most :data:`MAX_BODY_BYTES` once encrypted.

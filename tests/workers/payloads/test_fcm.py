@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.workers.payloads.pushes import HUB, NOW_S, TAG, TOKEN, push, target
 from workers.payloads.fcm import MAX_BODY_BYTES, FcmMessage, FcmStyle, build_message, target_field
+from workers.payloads.fitting import fit
 from workers.push import Push
 
 
@@ -274,3 +275,11 @@ def test_every_push_fits_and_tells_the_app_what_it_is_about(
     assert json.loads(message_of(built)["data"]["hub"]) == HUB
     assert message_of(built)["token"] == TOKEN
     assert all(isinstance(value, str) for value in message_of(built)["data"].values())
+
+
+def test_a_repr_shows_neither_token_nor_content_nor_receipt() -> None:
+    """It ends in logs and in the texts of failures."""
+    told = push()
+    shown = repr([told, build_message(told), fit(told, lambda *_: {"token": TOKEN}, 4096, "")])
+    assert told.push_id in shown
+    assert not [secret for secret in (TOKEN, "Lunch?", HUB["receipt"]) if str(secret) in shown]

@@ -78,3 +78,8 @@ def test_every_push_fits_once_encrypted(body: str, blob: str) -> None:
     built = build_message(push(notification={"body": body}, data={"blob": blob}))
     assert len(built.plaintext) + ENCRYPTION_BYTES <= MAX_BODY_BYTES
     assert orjson.loads(built.plaintext)["hub"] == HUB
+
+
+def test_a_repr_shows_no_content() -> None:
+    """It ends in logs and in the texts of failures."""
+    assert "Lunch" not in repr(build_message(push()))
