@@ -58,23 +58,20 @@ class Notification:
     def __post_init__(self) -> None:
         if not self.id:
             object.__setattr__(self, "id", new_notification_id(self.created_ms))
-        elif not is_notification_id(self.id):
+        elif not _names_a_notification(self.id):
             raise HubError(BAD_REQUEST, "id is 1 to 64 visible ASCII characters")
-        if not 1 <= self.ttl_s <= MAX_TTL_S:
-            raise HubError(BAD_REQUEST, f"ttl_s is 1 to {MAX_TTL_S} seconds")
+        if not _is_whole(self.ttl_s) or not 1 <= self.ttl_s <= MAX_TTL_S:
+            raise HubError(BAD_REQUEST, f"ttl_s is 1 to {MAX_TTL_S} whole seconds")
         if self.priority not in ("high", "normal"):
             raise HubError(BAD_REQUEST, "priority is high or normal")
         if self.fallback not in ("push", "none"):
             raise HubError(BAD_REQUEST, "fallback is push or none")
+        _check_object("notification", self.shown)
         _check_shown(self.shown)
+        _check_object("overrides", self.overrides)
         for provider, override in self.overrides.items():
             if provider not in OVERRIDE_PROVIDERS or not isinstance(override, Mapping):
                 raise HubError(BAD_REQUEST, "overrides holds objects under apns, fcm and webpush")
-        for name, given in (("notification", self.shown), ("overrides", self.overrides)):
-            try:
-                _dumps(given)
-            except TypeError as error:
-                raise HubError(BAD_REQUEST, f"{name} cannot be sent as JSON: {error}") from None
         if self.data is None and not self.shown and not self.overrides:
             raise HubError(BAD_REQUEST, "a notification has data, or a notification to show")
 
@@ -166,12 +163,29 @@ def _check_shown(shown: Mapping[str, Any]) -> None:
         if name not in SHOWN_FIELDS:
             raise HubError(BAD_REQUEST, f"notification has the fields {', '.join(SHOWN_FIELDS)}")
         if name == "badge":
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
+            if not _is_whole(value) or not 0 <= value < 2**31:
                 raise HubError(BAD_REQUEST, "notification.badge is a number from 0")
         elif not isinstance(value, str):
             raise HubError(BAD_REQUEST, f"notification.{name} is text")
         elif name in ("thread", "collapse_key") and len(value) > MAX_TEXT:
             raise HubError(BAD_REQUEST, f"notification.{name} has at most {MAX_TEXT} characters")
+
+
+def _check_object(name: str, given: object) -> None:
+    if not isinstance(given, Mapping):
+        raise HubError(BAD_REQUEST, f"{name} is an object")
+    try:
+        _dumps(given)
+    except TypeError as error:
+        raise HubError(BAD_REQUEST, f"{name} cannot be sent as JSON: {error}") from None
+
+
+def _names_a_notification(value: object) -> bool:
+    return isinstance(value, str) and is_notification_id(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _short_hash(text: str) -> str:

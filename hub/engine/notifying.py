@@ -59,13 +59,15 @@ def distinct_users(users: Sequence[str], most: int = MAX_USERS) -> list[str]:
     """The users of a call, each once, in order.
 
     Raises:
-        HubError: 107 for none or the anonymous one, 1007 for too many.
+        HubError: 107 for none, the anonymous one or one that is no text, 1007 for too many.
     """
     if len(users) > most:
         raise HubError(
             TOO_MANY_RECIPIENTS,
             f"at most {most} users in one call{'' if most == MAX_USERS else ' with dry_run'}: split it",
         )
+    if not all(isinstance(user, str) for user in users):
+        raise HubError(BAD_REQUEST, 'users are texts, also those with numbers for ids: "42"')
     distinct = list(dict.fromkeys(users))
     if not distinct or "" in distinct:
         raise HubError(BAD_REQUEST, "users has one or more user ids, none of them empty")

@@ -48,11 +48,16 @@ async def test_workers_find_what_was_asked_for(any_redis: RedisOptions) -> None:
         (["7"], {"data": 1, "notification": {"titel": "x"}}, 107),
         (["7"], {"data": "x" * 16_384}, 1006),
         ([str(number) for number in range(100_001)], {"data": 1}, 1007),
+        ([7], {"data": 1}, 107),
+        ([["7"]], {"data": 1}, 107),
+        (["7"], {"data": 1, "id": 7}, 107),
+        (["7"], {"notification": "hello"}, 107),
+        (["7"], {"data": 1, "overrides": {"apns": {"a": {1}}}}, 107),
     ],
     ids=lambda value: str(value)[:40],
 )
 async def test_refuses_before_anything_is_sent(
-    redis: RedisOptions, users: list[str], fields: dict[str, Any], code: int
+    redis: RedisOptions, users: list[Any], fields: dict[str, Any], code: int
 ) -> None:
     """With the codes of the server API; not even a connection is made."""
     publisher = Publisher("redis://127.0.0.1:1")
