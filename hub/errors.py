@@ -101,7 +101,7 @@ USER_BLOCKED = Disconnect(4501, "user blocked")
 
 
 class HubError(Exception):
-    """A refusal with its code. ``detail`` tells people more and goes to the server API and logs only."""
+    """A refusal with its code. ``detail`` tells people more: in APIs and logs, and in replies to ``rpc``."""
 
     def __init__(self, error: ErrorCode, detail: str = "") -> None:
         super().__init__(f"{error.code} {error.message}" + (f": {detail}" if detail else ""))

@@ -7,6 +7,7 @@ only what :class:`RpcCaller` says.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from msgspec import DecodeError, Struct, ValidationError
@@ -17,7 +18,7 @@ from hub.api import notification_requests as q
 from hub.api import notification_results as r
 from hub.api.complaint import complaint_of
 from hub.api.results import Empty
-from hub.errors import BAD_REQUEST, NO_DEVICE, PERMISSION_DENIED, HubError
+from hub.errors import BAD_REQUEST, INTERNAL, NO_DEVICE, PERMISSION_DENIED, HubError
 from hub.node.notifications import Notifications
 
 
@@ -130,12 +131,23 @@ class _Methods:
         return Empty()
 
 
+def _told(refused: HubError) -> HubError:
+    """With its detail in the message, as over HTTP: a reply of the protocol has no other place for it."""
+    error = refused.error
+    if not refused.detail or error is INTERNAL:
+        return refused
+    return HubError(replace(error, message=f"{error.message}: {refused.detail}"), refused.detail)
+
+
 def _method(kind: type[_F], act: Callable[[RpcCaller, _F], Awaitable[Any]]) -> RpcMethod:
     decoder = Decoder(kind)
 
     async def call(caller: RpcCaller, body: bytes) -> bytes:
-        if not caller.user:
-            raise HubError(PERMISSION_DENIED, "the anonymous user has no inbox and no devices")
-        return _encode(await act(caller, decode_fields(decoder, body)))
+        try:
+            if not caller.user:
+                raise HubError(PERMISSION_DENIED, "the anonymous user has no inbox and no devices")
+            return _encode(await act(caller, decode_fields(decoder, body)))
+        except HubError as error:
+            raise _told(error) from None
 
     return call

@@ -99,3 +99,16 @@ async def test_refusals(
         await call(notifications, caller, method, body)
     assert refused.value.error.code == code
     assert caller.told == []
+
+
+async def test_a_refusal_says_what_would_do(notifications: Notifications) -> None:
+    """In its message: a reply has no other place for it."""
+    for method, body, told in (
+        ("device.state", {"state": "asleep"}, "bad request: `state` is one of background, foreground"),
+        ("inbox.ack", {"epoch": "other", "offset": 1}, "inbox.history"),
+        ("device.register", RECORD | {"token": "short"}, "8 to 4096 visible ASCII characters"),
+    ):
+        await call(notifications, Caller(), "device.register", RECORD)
+        with pytest.raises(HubError) as refused:
+            await call(notifications, Caller(), method, body)
+        assert told in refused.value.error.message
