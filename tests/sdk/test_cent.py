@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
 import cent
+import httpx
 import pytest
 import pytest_asyncio
 
+from hub.errors import CONNECTION_EXPIRED, FORCE_DISCONNECT
 from tests.support.hub_process import API_KEY, Running
 from tests.support.python_client import python_client
 from tests.support.sdk import SdkClient
@@ -53,7 +56,17 @@ async def test_publish(hub: Running, call: Call, clients: Clients) -> None:
     published = await call(cent.PublishRequest(channel="news", data={"n": 1}, tags={"k": "v"}))
     heard = await client.events.next("publication")
     assert (heard["data"], heard["tags"], heard["offset"]) == ({"n": 1}, {"k": "v"}, published.offset)
+    assert published.offset == 1
     assert published.epoch == (await client.history("news"))["epoch"]
+
+
+async def test_publish_byte_for_byte(hub: Running, call: Call) -> None:
+    """From the publisher through history to the answer, nothing is written anew."""
+    text = b'{"n": 1.0, "a": 1e2}'
+    await call(cent.PublishRequest(channel="news", data="", b64data=b64encode(text).decode()))
+    async with httpx.AsyncClient(trust_env=False, headers={"X-API-Key": API_KEY}) as http:
+        told = await http.post(f"{hub.api_url}/history", json={"channel": "news", "limit": 1})
+    assert b'"data":' + text in told.content
 
 
 async def test_publish_without_keeping(hub: Running, call: Call, clients: Clients) -> None:
@@ -71,8 +84,9 @@ async def test_publish_once(hub: Running, call: Call, clients: Clients) -> None:
     first = await call(cent.PublishRequest(channel="news", data=1, idempotency_key="k"))
     again = await call(cent.PublishRequest(channel="news", data=2, idempotency_key="k"))
     await call(cent.PublishRequest(channel="other", data=3, idempotency_key="k"))
-    await call(cent.PublishRequest(channel="news", data=4))
+    unrelated = await call(cent.PublishRequest(channel="news", data=4))
     assert again == first
+    assert unrelated.offset == first.offset + 1
     await publications(client, "other", 1)
     assert [each["data"] for each in await publications(client, "news", 2)] == [1, 4]
 
@@ -114,14 +128,16 @@ async def test_batch(hub: Running, call: Call, clients: Clients, parallel: bool)
     client = await _listening(clients, hub, "news", "other")
     requests = [
         cent.PublishRequest(channel="news", data=1),
-        cent.BroadcastRequest(channels=["other"], data=2),
+        cent.BroadcastRequest(channels=["other", "nowhere:x"], data=2),
         cent.PresenceStatsRequest(channel="news"),
         cent.ChannelsRequest(pattern="oth*"),
+        cent.PresenceRequest(channel="quiet"),
     ]
-    published, broadcast, stats, channels = (
+    published, broadcast, stats, channels, presence = (
         await call(cent.BatchRequest(requests=requests, parallel=parallel))
     ).replies
     assert (published.offset, broadcast.responses[0].result.offset) == (1, 1)
+    assert (broadcast.responses[1].error.code, presence.presence) == (102, {})
     assert (stats.num_clients, list(channels.channels)) == (1, ["other"])
     assert [(await publications(client, name, 1))[0]["data"] for name in ("news", "other")] == [1, 2]
 
@@ -141,6 +157,8 @@ async def test_subscribe(hub: Running, call: Call, clients: Clients) -> None:
     assert told["data"] == {"why": "invited"}
     (info,) = (await call(cent.PresenceRequest(channel="closed:x"))).presence.values()
     assert (info.client, info.chan_info) == (named, {"role": "guest"})
+    await call(cent.PublishRequest(channel="closed:x", data="for guests"))
+    assert (await one.events.next("server_publication", channel="closed:x"))["data"] == "for guests"
     await call(cent.SubscribeRequest(user="ann", channel="closed:y", override=hidden))
     for each in (one, other):
         await each.events.next("server_subscribed", channel="closed:y")
@@ -173,7 +191,26 @@ async def test_disconnect(hub: Running, call: Call, clients: Clients) -> None:
     assert (gone["code"], gone["reason"]) == (4501, "bye")
     assert await client.presence("news") == {}
     await call(cent.DisconnectRequest(user="ann", client=spared))
-    assert (await client.events.next("disconnected"))["code"] == 3503
+    told = await client.events.next("disconnected")
+    assert (told["code"], told["reason"]) == (FORCE_DISCONNECT.code, FORCE_DISCONNECT.reason)
+
+
+async def test_disconnect_for_a_moment(hub: Running, call: Call, clients: Clients) -> None:
+    """A code of the backend's own, of those upon which a client comes back; nobody else is touched."""
+    client, bob = await _listening(clients, hub), await clients.connected(hub.ws_url, "bob")
+    await call(cent.DisconnectRequest(user="ann", disconnect=cent.Disconnect(code=4001, reason="again")))
+    told = await client.events.next("connecting", code=4001)
+    assert told["reason"] == "again"
+    await client.events.next("connected")
+    assert bob.events.all("connecting", code=4001) == []
+
+
+async def test_nobody(call: Call) -> None:
+    """Who is meant may just have gone, which is no error (client protocol, section 17.2)."""
+    await call(cent.SubscribeRequest(user="nobody", channel="news"))
+    await call(cent.UnsubscribeRequest(user="nobody", channel="news"))
+    await call(cent.DisconnectRequest(user="nobody"))
+    await call(cent.RefreshRequest(user="nobody"))
 
 
 async def test_refresh(hub: Running, call: Call, clients: Clients) -> None:
@@ -185,7 +222,8 @@ async def test_refresh(hub: Running, call: Call, clients: Clients) -> None:
     await call(cent.RefreshRequest(user="ann", expire_at=expire_at))
     assert connection.lifetime.expire_at_s == expire_at  # type: ignore[attr-defined]
     await call(cent.RefreshRequest(user="ann", expired=True))
-    await client.events.next("connecting", code=3005)
+    told = await client.events.next("connecting", code=CONNECTION_EXPIRED.code)
+    assert told["reason"] == CONNECTION_EXPIRED.reason
     await client.events.next("connected")
 
 
@@ -209,15 +247,27 @@ async def test_history(hub: Running, call: Call, clients: Clients) -> None:
     client = await clients.connected(hub.ws_url)
     for number in (1, 2, 3):
         await client.publish("news", number)
+    page = await call(cent.HistoryRequest(channel="news", limit=2))
+    assert [(each.offset, each.data) for each in page.publications] == [(1, 1), (2, 2)]
     page = await call(cent.HistoryRequest(channel="news", limit=2, reverse=True))
     assert [(each.offset, each.data) for each in page.publications] == [(3, 3), (2, 2)]
     assert page.publications[0].info.user == "ann"
     since = cent.StreamPosition(offset=1, epoch=page.epoch)
-    page = await call(cent.HistoryRequest(channel="news", limit=10, since=since))
-    assert [each.offset for each in page.publications] == [2, 3]
+    for limit in (10, -1):
+        later = await call(cent.HistoryRequest(channel="news", limit=limit, since=since))
+        assert [each.offset for each in later.publications] == [2, 3]
     await call(cent.HistoryRemoveRequest(channel="news"))
     after = await client.history("news", limit=10)
     assert (after["publications"], after["offset"], after["epoch"]) == ([], 3, page.epoch)
+    removed = await call(cent.HistoryRequest(channel="news", limit=-1))
+    assert (removed.publications, removed.offset, removed.epoch) == ([], 3, page.epoch)
+
+
+async def test_history_of_what_was_never_published(hub: Running, call: Call, clients: Clients) -> None:
+    """The backend and a subscriber are told the same epoch (client protocol, P16)."""
+    told = await call(cent.HistoryRequest(channel="quiet"))
+    client = await _listening(clients, hub, "quiet")
+    assert told.epoch == (await client.history("quiet"))["epoch"] != ""
 
 
 async def test_channels_connections_and_nodes(hub: Running, call: Call, clients: Clients) -> None:
@@ -234,6 +284,7 @@ async def test_channels_connections_and_nodes(hub: Running, call: Call, clients:
     assert sorted(shown.state.channels) == ["news", "other"]
     (node,) = (await call(cent.InfoRequest())).nodes
     assert (node.num_clients, node.num_users, node.num_channels, node.num_subs) == (2, 2, 2, 3)
+    assert node.uid and node.name
     await bob.disconnect()
     assert hub.hub is not None
     registry = hub.hub.node.registry
@@ -246,6 +297,7 @@ async def test_refusals(call: Call) -> None:
     wanted: list[tuple[cent.CentRequest[Any], int]] = [
         (cent.PublishRequest(channel="nowhere:x", data=1), 102),
         (cent.PublishRequest(channel="inbox:ann", data=1), 1014),
+        (cent.PublishRequest(channel="", data=1), 107),
         (cent.PresenceRequest(channel="plain:x"), 108),
         (cent.HistoryRequest(channel="plain:x"), 108),
         (cent.HistoryRequest(channel="news", since=cent.StreamPosition(offset=1, epoch="another")), 112),
