@@ -162,7 +162,7 @@ class Keys:
     def token(self, token_tag: str, token_hash: str) -> str:
         """Set of ``<owner>:<device>:<nonce>``: registrations that may hold a provider token.
 
-        Expires 400 days after the last one. More than one only while a phone changes hands.
+        Expires when the row of the last one has. More than one only while a phone changes hands.
         """
         return f"{self.prefix}{{{token_tag}}}:token:{token_hash}"
 

@@ -115,7 +115,8 @@ class RedisLedger:
         summary = _summary(answer)
         if len(answer) == 4:
             return Welcome(summary, known=False, registered=False)
-        usable, generation, acked, node, client = answer[4:]
+        usable, generation, acked, node, client, *token = answer[4:]
+        await self._keep_token(user, device, token)
         return Welcome(
             summary,
             known=True,
@@ -144,7 +145,7 @@ class RedisLedger:
 
     async def _ack(self, ack: Ack) -> Acked:
         # Proving twice what is proven changes nothing.
-        offset, epoch, acked, known, same_epoch = await self._users.run(
+        offset, epoch, acked, known, same_epoch, *token = await self._users.run(
             ack.user,
             "ack",
             ack.device,
@@ -155,7 +156,21 @@ class RedisLedger:
             ack.how,
             repeatable=True,
         )
+        await self._keep_token(ack.user, ack.device, token)
         return Acked(Position(offset, epoch.decode()), acked, known=bool(known), same_epoch=bool(same_epoch))
+
+    async def _keep_token(self, user: str, device: str, token: Sequence[bytes]) -> None:
+        """Let the record of a token live on with the row that holds it.
+
+        Without it, who registers the token next would not know whom it is to be taken from.
+        """
+        if not token:
+            return
+        token_hash, nonce = (part.decode() for part in token)
+        try:
+            await self._tokens.keep(token_hash, Holder(inbox_owner(user), device, nonce))
+        except EngineUnavailable:
+            log.debug("the record of a token was not prolonged; the next sign of life does it")
 
     async def read(self, user: str, epoch: str, offset: int) -> ReadResult:
         answer = await self._users.run(user, "inbox_read", epoch, _bounded(offset), user)

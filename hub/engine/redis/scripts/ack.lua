@@ -1,7 +1,8 @@
 -- A device has everything up to an offset. Counts from any connection of it.
 --
 -- ARGV  7 device, 8 epoch, 9 offset, 10 node, 11 ms at which it was written or 0, 12 how
--- Gives {offset, epoch, acked, 1 for a known device else 0, 1 when the epoch is the current one else 0}.
+-- Gives {offset, epoch, acked, 1 for a known device else 0, 1 when the epoch is the current one else 0}, and
+--       hash and nonce of a token whose record is to live on.
 
 local user = open_user(ARGV[6])
 local row = load_row(user, ARGV[7])
@@ -19,4 +20,8 @@ if row then
   keep_user(user)
 end
 save_user(user)
-return { user.stream.offset, epoch, row and tonumber(row[ACKED]) or 0, row and 1 or 0, is_same and 1 or 0 }
+local answer = { user.stream.offset, epoch, row and tonumber(row[ACKED]) or 0, row and 1 or 0, is_same and 1 or 0 }
+if row then
+  tell_token_to_keep(row, answer)
+end
+return answer

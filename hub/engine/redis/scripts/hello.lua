@@ -3,7 +3,8 @@
 -- ARGV  7 device, 8 node, 9 client, 10 state, 11 epoch and 12 offset of the client's own cursor, or empty,
 --       13 generation that this very connection had before, or empty
 -- Gives {offset, epoch, read, unread}, and where there is a row, further
---       usable as 1 or 0, generation, acked, node and client of the connection that it replaces or empty.
+--       usable as 1 or 0, generation, acked, node and client of the connection that it replaces or empty, and
+--       hash and nonce of a token whose record is to live on.
 
 local user = open_user(ARGV[6])
 local row = load_row(user, ARGV[7])
@@ -48,4 +49,5 @@ keep_user(user)
 save_user(user)
 answer[5], answer[6], answer[7] = is_usable(row) and 1 or 0, tonumber(row[GENERATION] or 0), tonumber(row[ACKED])
 answer[8], answer[9] = replaced_node, replaced_client
+tell_token_to_keep(row, answer)
 return answer

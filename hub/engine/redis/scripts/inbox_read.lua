@@ -60,7 +60,6 @@ for _, row in ipairs(rows_of(user)) do
     tell_badge(row, unread)
   end
   look_at_the_rest(user, row)
-  keep_row(row)
   save_row(row)
 end
 if user.name then

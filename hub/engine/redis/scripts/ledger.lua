@@ -286,6 +286,14 @@ local function keep_row(row)
   end
 end
 
+-- What names the token of a row whose life was just prolonged, so that its record can follow; appended to an
+-- answer.
+local function tell_token_to_keep(row, answer)
+  if row.changed[UNTIL] and row[HASH] then
+    answer[#answer + 1], answer[#answer + 2] = row[HASH], row[NONCE] or ''
+  end
+end
+
 local function is_usable(row)
   return row[HASH] and not row[PENDING]
 end

@@ -18,6 +18,7 @@ from hub.engine.redis.scripts import Script
 from hub.errors import EngineUnavailable
 from hub.model import Position
 from tests.hub.engine.redis.ledgers import (
+    DAY_MS,
     LANE,
     PHONE,
     TABLET,
@@ -275,6 +276,23 @@ async def test_a_lost_record_of_a_token_is_written_again(parts: LedgerParts) -> 
     await parts.register(token=TOKEN)
     await parts.register("bob", token=TOKEN)
     assert await holders(parts) == ["bob"]
+
+
+@pytest.mark.parametrize("used_by", ["registering", "connecting", "proving"])
+async def test_the_record_of_a_token_outlives_its_row(parts: LedgerParts, used_by: str) -> None:
+    """However long it was not registered again: the next user of the phone must find out whose it was."""
+    await parts.register(token=TOKEN)
+    epoch = (await parts.notify()).position.epoch
+    (name,) = (each for each in await parts.names() if ":token:" in each)
+    tag = name.partition("{")[2].partition("}")[0]
+    if used_by != "registering":
+        parts.clock.advance(300 * 86_400)
+        await parts.commands.call(tag, "PEXPIRE", name, 100 * DAY_MS)
+        await (parts.hello() if used_by == "connecting" else parts.ack(1, epoch))
+    row = parts.keys.device(parts.tag("ann"), "ann", PHONE)
+    until_ms = int(await parts.order("ann", "HGET", row, "until"))
+    assert until_ms >= parts.clock.ms + 400 * DAY_MS
+    assert await parts.commands.call(tag, "PTTL", name) >= until_ms - parts.clock.ms
 
 
 async def test_a_device_that_moves_to_another_lane_is_due_there(parts: LedgerParts) -> None:
