@@ -21,6 +21,9 @@ WRONG_CONNECTION: Final = "UnrelatedKeyIdInToken"
 LEAVES_CONNECTION: Final = frozenset({"IdleTimeout", "Shutdown", WRONG_CONNECTION})
 """Reasons after which the connection that brought them is used no more."""
 
+TOPIC_REASONS: Final = frozenset({"TopicDisallowed", "BadTopic", "MissingTopic"})
+"""Reasons that blame the topic: the lane's, or one that a message chose for itself."""
+
 SUSPECT_REASONS: Final = frozenset({"BadDeviceToken", "DeviceTokenNotForTopic"})
 """Reasons that blame a token, and come by the thousand when it is the configuration that is wrong."""
 

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from workers.payloads.apns import ApnsMessage, build_apns
 from workers.push import Outcome, Push, Verdict
 from workers.senders.apns.answers import (
@@ -21,6 +23,7 @@ from workers.senders.apns.answers import (
     SUSPECT_REASONS,
     TOO_LARGE,
     TOO_MANY_TOKENS,
+    TOPIC_REASONS,
     WRONG_CONNECTION,
     Answer,
     classify,
@@ -148,6 +151,9 @@ class ApnsSender:
             outcome = classify(result.answer)
             if outcome.verdict is Verdict.ACCEPTED:
                 return outcome
+            if attempt.message.topic != self._options.bundle_id and _is_about_topic(outcome):
+                # Its own overrides chose the topic, or the push type that has another one.
+                return replace(outcome, verdict=Verdict.DEAD, whole_lane=False, gone_at_ms=None)
             if not await self._mended(attempt, result.answer, authorization):
                 return outcome
         return outcome
@@ -192,7 +198,7 @@ class ApnsSender:
 
     def _guarded(self, outcome: Outcome) -> Outcome:
         """``outcome``, unless it would prune a registry for a configuration's fault."""
-        if outcome.reason not in SUSPECT_REASONS:
+        if outcome.reason not in SUSPECT_REASONS or outcome.verdict is not Verdict.GONE:
             if outcome.status:
                 self._guard.saw_other(accepted=outcome.verdict is Verdict.ACCEPTED)
             return outcome
@@ -209,6 +215,11 @@ class ApnsSender:
             provider_id=outcome.provider_id,
             whole_lane=True,
         )
+
+
+def _is_about_topic(outcome: Outcome) -> bool:
+    """Whether another topic might have got another answer: a token is known, or lost, for one of them."""
+    return outcome.verdict is Verdict.GONE or outcome.reason in TOPIC_REASONS
 
 
 class _Attempt:

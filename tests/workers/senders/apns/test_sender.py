@@ -176,6 +176,33 @@ async def test_a_short_form_called_too_large_is_dead() -> None:
         assert apns.ledger.answers[413, "PayloadTooLarge"] == 2
 
 
+@pytest.mark.parametrize("headers", [{"apns-topic": "com.other"}, {"apns-push-type": "voip"}])
+async def test_a_topic_that_a_message_chose_for_itself_stops_nobody_else(headers: dict[str, str]) -> None:
+    """The lane's own topic is another matter: with that nothing can be sent."""
+    async with ApnsSimulator() as apns, lane_to(apns) as sender:
+        apns.script("*", [Fault.answer(400, "TopicDisallowed")], forever=True)
+        outcome = await sender.send(push_to(1, overrides={"headers": headers}))
+        assert (outcome.verdict, outcome.reason) == (Verdict.DEAD, "TopicDisallowed")
+        assert not outcome.whole_lane
+        assert (await sender.send(push_to(1))).verdict is Verdict.STOP
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(400, "BadDeviceToken"), (400, "DeviceTokenNotForTopic"), (410, "Unregistered")],
+)
+async def test_a_topic_that_a_message_chose_for_itself_costs_no_phone_its_token(
+    status: int, reason: str
+) -> None:
+    """For the app's own topic it may be alive; however many such messages there are, nothing stops."""
+    async with ApnsSimulator() as apns, lane_to(apns) as sender:
+        apns.script("*", [Fault.answer(status, reason)] * 20)
+        own = {"headers": {"apns-topic": "com.other"}}
+        outcomes = [await sender.send(push_to(n, overrides=own)) for n in range(20)]
+        assert {(each.verdict, each.reason) for each in outcomes} == {(Verdict.DEAD, reason)}
+        assert (await sender.send(push_to(1))).verdict is Verdict.ACCEPTED
+
+
 @pytest.mark.parametrize(("status", "reason"), [(503, "Shutdown"), (400, "IdleTimeout")])
 async def test_a_connection_that_says_it_ends_is_left(status: int, reason: str) -> None:
     """The push is for later, and the next one goes over another connection."""
