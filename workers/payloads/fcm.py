@@ -49,7 +49,7 @@ class FcmStyle:
 
 
 class FcmMessage(Struct, frozen=True):
-    """The request body, and what had to go to make it fit. ``repr`` leaves out the body, which names the token."""
+    """The request body, and what had to go to make it fit. ``repr`` leaves out the body with its token."""
 
     body: bytes
     trimmed: Trimmed

@@ -76,6 +76,7 @@ class _Answer:
     status: int
     reason: str = ""
     retry_after: str | None = None
+    date: str | None = None
 
 
 class WebPushSender:
@@ -196,10 +197,11 @@ class WebPushSender:
             # To its end, so that the connection serves the next push; but no stranger fills our memory.
             while len(said) < _MAX_ANSWER_BYTES and (chunk := await answer.content.read(1024)):
                 said += chunk
-            return _Answer(answer.status, _reason(said), answer.headers.get("Retry-After"))
+            headers = answer.headers
+            return _Answer(answer.status, _reason(said), headers.get("Retry-After"), headers.get("Date"))
 
     def _judged(self, answer: _Answer) -> Outcome:
-        wait_s = retry_after_s(answer.retry_after, self._wall_s())
+        wait_s = retry_after_s(answer.retry_after, self._wall_s(), answer.date)
         outcome = outcome_of(answer.status, answer.reason, wait_s)
         if outcome.verdict is Verdict.ACCEPTED:
             self._accepted = True

@@ -33,3 +33,18 @@ def test_a_wish_to_wait_is_read_in_either_form_or_not_at_all(
 ) -> None:
     """Seconds or a date, bounded; nonsense is no wish, and no exception."""
     assert retry_after_s(header, NOW_S) == seconds
+
+
+@pytest.mark.parametrize(
+    ("header", "date", "seconds"),
+    [
+        ("Sun, 06 Nov 1994 08:50:07 GMT", "Sun, 06 Nov 1994 08:50:00 GMT", 7.0),
+        ("Sun, 06 Nov 1994 08:50:07 GMT", "Sun, 06 Nov 1994 09:50:00 GMT", 0.0),
+        ("Sun, 06 Nov 1994 08:50:07 GMT", "today", 30.0),
+        ("Sun, 06 Nov 1994 08:50:07 GMT", "", 30.0),
+        ("120", "Sun, 06 Nov 1994 08:50:00 GMT", 120.0),
+    ],
+)
+def test_a_moment_goes_by_the_clock_of_who_names_it(header: str, date: str, seconds: float) -> None:
+    """A machine whose clock is an hour behind would wait an hour for half a minute."""
+    assert retry_after_s(header, NOW_S, date) == seconds

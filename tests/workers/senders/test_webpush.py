@@ -161,12 +161,18 @@ async def test_the_wish_to_wait_and_the_services_own_word_are_handed_on(
         [
             Fault.answer(429, "slow down", retry_after_s=77),
             Fault.answer(503, body=prose, retry_after_s="Sun, 06 Nov 1994 08:49:37 GMT"),
+            Fault.answer(
+                503,
+                retry_after_s="Sun, 06 Nov 1994 08:49:37 GMT",
+                headers={"date": "Sun, 06 Nov 1994 08:49:30 GMT"},
+            ),
         ],
     )
     async with sender_of(options(service, keys)) as sender:
         assert await sender.send(to(browser)) == Outcome(LATER, "slow down", 429, retry_after_s=77.0)
         expected = Outcome(LATER, "Service Unavailable", 503, retry_after_s=0.0)
         assert await sender.send(to(browser)) == expected
+        assert (await sender.send(to(browser))).retry_after_s == 7.0
 
 
 async def test_a_redirect_is_not_followed(service: WebPushSimulator, keys: VapidKeys) -> None:

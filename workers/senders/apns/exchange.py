@@ -104,7 +104,7 @@ class Exchange:
         provider_id = self._headers.get(b"apns-id", b"").decode("latin-1")[:64]
         if self.status == 200:
             return Answer(200, provider_id=provider_id)
-        wish = self._headers.get(b"retry-after")
+        wish, date = self._headers.get(b"retry-after"), self._headers.get(b"date", b"")
         said = json_object(self._body)
         reason, timestamp = said.get("reason"), said.get("timestamp")
         return Answer(
@@ -112,7 +112,7 @@ class Exchange:
             reason if isinstance(reason, str) else "",
             provider_id,
             timestamp if isinstance(timestamp, int) and not isinstance(timestamp, bool) else None,
-            None if wish is None else retry_after_s(wish.decode("latin-1"), now_s),
+            None if wish is None else retry_after_s(wish.decode("latin-1"), now_s, date.decode("latin-1")),
         )
 
 

@@ -40,6 +40,9 @@ START_WAIT_S: Final = 15.0
 MAX_BACKOFF_S: Final = 30.0
 FETCH_TIMEOUT_S: Final = 10.0
 
+_LOOK_EVERY_S: Final = 15.0
+"""A machine that slept, or whose clock was set, has an old token and much of a long sleep before it."""
+
 _REFUSALS: Final = frozenset(
     {"invalid_grant", "invalid_client", "unauthorized_client", "invalid_scope", "access_denied"}
 )
@@ -191,7 +194,7 @@ class AccessTokens:
         while True:
             due_s = self._due_in_s()
             if due_s > 0:
-                await asyncio.sleep(due_s)
+                await asyncio.sleep(min(due_s, _LOOK_EVERY_S))
                 continue  # a rejection may have renewed it meanwhile
             if await asyncio.shield(self._renew(for_rejected=False)):
                 failures = 0

@@ -52,8 +52,8 @@ def classify(error: exceptions.FirebaseError, attempt: Attempt) -> Outcome:
     status = 0 if response is None else int(response.status_code)
     details = _details(response)
     code = _fcm_code(details) or str(error.code)
-    header = None if response is None else response.headers.get("retry-after")
-    wish_s = retry_after_s(header, attempt.now_s)
+    headers: Mapping[str, str] = {} if response is None else response.headers
+    wish_s = retry_after_s(headers.get("retry-after"), attempt.now_s, headers.get("date"))
 
     if response is None:
         return _without_answer(error)

@@ -185,6 +185,19 @@ async def test_a_refusal_later_stops_the_lane_when_the_token_ends() -> None:
             tokens.current()
 
 
+async def test_a_machine_that_slept_finds_out_soon_that_its_token_is_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sleeping does not count as time for what waits: most of an hour would be left of it."""
+    monkeypatch.setattr("workers.senders.fcm.access._LOOK_EVERY_S", 0.05)
+    endpoint = TokenEndpoint()
+    async with tokens_of(endpoint) as tokens:
+        endpoint.now_s += 3601
+        assert tokens.current() is None
+        await eventually(lambda: tokens.current() is not None)
+        assert endpoint.fetches == 2
+
+
 async def test_stopping_does_not_wait_for_a_fetch_that_hangs() -> None:
     """Its thread is a daemon, and nobody listens to it any more."""
     endpoint = TokenEndpoint()

@@ -191,6 +191,15 @@ async def test_the_wish_to_wait_comes_back_at_once(
     assert sum(fcm.ledger.answers.values()) == 1
 
 
+async def test_a_moment_that_fcm_names_goes_by_fcms_clock(fcm: FcmSimulator, transport: Transport) -> None:
+    """Over either wire, for which the header has to come along."""
+    at = {"date": "Sun, 06 Nov 1994 08:49:30 GMT"}
+    fault = Fault.answer(503, retry_after_s="Sun, 06 Nov 1994 08:49:37 GMT", headers=at)
+    fcm.script(TOKEN, [fault])
+    async with sender_of(options(fcm, transport)) as sender:
+        assert (await sender.send(push())).retry_after_s == 7.0
+
+
 async def test_the_quota_of_one_phone_slows_that_phone_alone() -> None:
     """And the quota of the project slows the lane."""
     async with FcmSimulator(project=PROJECT, quotas=Quotas(device_per_minute=1)) as fcm:
