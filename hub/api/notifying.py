@@ -27,7 +27,7 @@ async def handle_notify(call: Call, request: q.NotifyRequest) -> r.NotifyResult:
         notification.entry()
         planned = [
             r.PlannedDevice(each.user, each.planned.device, each.planned.way, each.planned.wait_ms)
-            for each in await notifications.plan(users)
+            for each in await notifications.plan(users, request.fallback)
         ]
         return r.NotifyResult(notification.id, 0, duplicate=False, plan=planned)
     answer = await notifications.notify(notification, users)

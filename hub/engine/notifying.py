@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from hub.delivery.model import NewEntry, Planned
-from hub.delivery.notification import Notification
+from hub.delivery.notification import Fallback, Notification
 from hub.engine.jobs import Jobs, NewNotice
 from hub.engine.ledger import Ledger
 from hub.errors import (
@@ -153,12 +153,17 @@ async def _notify_one(ledger: Ledger, user: str, entry: NewEntry) -> bool:
     return not (await ledger.notify(user, entry)).conflict
 
 
-async def plan(ledger: Ledger, users: Sequence[str]) -> list[PlannedDevice]:
+async def plan(ledger: Ledger, users: Sequence[str], fallback: Fallback = "push") -> list[PlannedDevice]:
     """What a notification would do to each device now."""
     found: list[PlannedDevice] = []
     for user in users:
-        found += (PlannedDevice(user, each) for each in await ledger.plan(user))
+        for each in await ledger.plan(user):
+            found.append(PlannedDevice(user, each if fallback == "push" else _never_pushed(each)))
     return found
+
+
+def _never_pushed(planned: Planned) -> Planned:
+    return Planned(planned.device, "none" if planned.way == "push" else planned.way, 0)
 
 
 async def withdraw(ledger: Ledger, jobs: Jobs, notification_id: str, users: Sequence[str] | None) -> int:

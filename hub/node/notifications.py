@@ -24,7 +24,7 @@ from hub.delivery.model import (
     ReadResult,
     Summary,
 )
-from hub.delivery.notification import Notification
+from hub.delivery.notification import Fallback, Notification
 from hub.delivery.paging import Order, PageCursor, parse_cursor, proven_by_paging
 from hub.delivery.receipts import RECEIPT_SECRET, verify_receipt
 from hub.delivery.registration import device_record
@@ -133,9 +133,9 @@ class Notifications:
         if await self._engine.jobs.conflicts(notice):
             raise HubError(ID_CONFLICT, HOW_TO_SOLVE_A_CONFLICT)
 
-    async def plan(self, users: Sequence[str]) -> list[PlannedDevice]:
+    async def plan(self, users: Sequence[str], fallback: Fallback = "push") -> list[PlannedDevice]:
         """What a notification would do to each device now."""
-        return await plan_all(self._engine.ledger, users)
+        return await plan_all(self._engine.ledger, users, fallback)
 
     async def withdraw(self, notification_id: str, users: Sequence[str] | None) -> int:
         """As :func:`hub.engine.notifying.withdraw`."""

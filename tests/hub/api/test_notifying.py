@@ -112,6 +112,8 @@ async def test_a_dry_run_tells_the_plan_and_changes_nothing(http: httpx.AsyncCli
     await call(http, "device_register", user="7", id=DEVICE, **RECORD)
     planned = await call(http, "notify", users=["7", "8"], id="n1", data=1, dry_run=True)
     assert planned["plan"] == [{"user": "7", "device": DEVICE, "way": "push", "wait_ms": 0}]
+    unpushed = await call(http, "notify", users=["7"], data=1, fallback="none", dry_run=True)
+    assert unpushed["plan"] == [{"user": "7", "device": DEVICE, "way": "none", "wait_ms": 0}]
     assert (await call(http, "inbox_history", user="7"))["head"] == 0
     assert await refused(http, "notify_status", id="n1") == 1009
 
