@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import re
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from tests.support.markdown import ROOT
 from tests.support.processes import RunningProcess, free_port, running
 from tests.support.programs import require_program
 from tests.support.redis_server import redis_server
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, eventually_true
 
 DEPLOY = ROOT / "deploy"
 HUBS = 3
@@ -186,6 +188,64 @@ async def test_backends_have_a_way_of_their_own(tmp_path: Path) -> None:
             answer = await http.post("/api/info", json={}, headers={"X-API-Key": API_KEY})
             assert "result" in answer.json()
             assert (await http.get("/health/ready")).json()["phase"] == "started"
+
+
+class _Names(asyncio.DatagramProtocol):
+    """A name server for addresses (RFC 1035). Whoever is not in ``known`` does not exist."""
+
+    def __init__(self, known: Mapping[str, str]) -> None:
+        self._known = known
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        length = data[12]
+        address = self._known.get(data[13 : 13 + length].decode())
+        question = data[12 : 12 + length + 6]
+        wants_ipv4 = question[-4:-2] == b"\0\1"
+        answers = int(address is not None and wants_ipv4)
+        flags = 0x8180 if address is not None else 0x8183
+        answer = data[:2] + struct.pack("!5H", flags, 1, answers, 0, 0) + question
+        if answers:
+            answer += struct.pack("!3HIH", 0xC00C, 1, 1, 0, 4) + socket.inet_aton(str(address))
+        self._transport.sendto(answer, addr)
+
+
+async def test_a_hub_that_gets_another_address_is_found_again(tmp_path: Path) -> None:
+    """As a container that is replaced; and those that have none at the start keep nobody from starting."""
+    known = {"hub0": "127.0.0.2"}
+    loop = asyncio.get_running_loop()
+    names, _ = await loop.create_datagram_endpoint(lambda: _Names(known), local_addr=("127.0.0.1", 0))
+    public, internal = free_port(), free_port()
+    text = (DEPLOY / "haproxy/haproxy.cfg").read_text(encoding="utf-8")
+    server = f"nameserver test 127.0.0.1:{names.get_extra_info('sockname')[1]}"
+    text = replaced(text, "parse-resolv-conf", server)
+    # The name server of this machine may take its time.
+    text = replaced(text, "init-addr libc,none", "init-addr none", 2)
+    text = replaced(text, "bind :8080\n", f"bind 127.0.0.1:{public}\n")
+    text = replaced(text, "bind :8081\n", f"bind 127.0.0.1:{internal}\n")
+    text = replaced(text, "maxconn 60000\n", "maxconn 256\n")
+    text = replaced(text, "inter 2s", "inter 200ms", 2)
+    config = tmp_path / "haproxy.cfg"
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{public}", trust_env=False) as http:
+
+        async def is_served() -> bool:
+            return (await http.get("/health")).status_code == 200
+
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(names.close)
+            async with running_hub({"http.host": known["hub0"]}) as first:
+                port = int(first.url.rpartition(":")[2])
+                config.write_text(text.replace(":8000\n", f":{port}\n"), encoding="utf-8")
+                command = [require_program("haproxy"), "-db", "-f", str(config)]
+                await stack.enter_async_context(
+                    running(command, log_path=tmp_path / "haproxy.log", port=public)
+                )
+                await eventually_true(is_served, 10)
+            known["hub0"] = "127.0.0.3"
+            async with running_hub({"http.host": known["hub0"], "http.port": port}):
+                await eventually_true(is_served, 15)
 
 
 @every_proxy
