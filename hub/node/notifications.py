@@ -163,7 +163,8 @@ class Notifications:
         for each in users:
             found += _by_device(each, device, await self._engine.ledger.trace(each, notification_id))
         if not found:
-            raise HubError(UNKNOWN_NOTIFICATION)
+            known = await self._engine.jobs.status(notification_id) is not None
+            raise HubError(UNKNOWN_NOTIFICATION, _NO_MARKS if known else "")
         return found
 
     async def forget(self, user: str) -> None:
@@ -355,6 +356,7 @@ class Notifications:
         return self._receipt_secret
 
 
+_NO_MARKS = "no marks of it yet, or no more; notify_status tells how far it is"
 _OTHER_EPOCH = "the inbox has another epoch now: inbox.history tells it"
 _WITHDRAWN = b'{"type":"withdrawn"'
 

@@ -129,6 +129,14 @@ async def test_a_large_call_becomes_a_job(http: httpx.AsyncClient, engine: Engin
     assert list(step.users) == users
 
 
+async def test_what_nobody_has_yet_has_no_trace_but_a_status(http: httpx.AsyncClient) -> None:
+    """And the refusal says where to look."""
+    await call(http, "notify", users=[str(number) for number in range(101)], id="n1", data=1)
+    answer = await http.post("notification_trace", json={"id": "n1"})
+    error = answer.json()["error"]
+    assert (error["code"], "notify_status" in error["detail"]) == (1009, True)
+
+
 async def test_takes_a_notification_back(http: httpx.AsyncClient) -> None:
     """From all who got it; history shows it no more, and a second time there is nothing to take."""
     await call(http, "notify", users=["7", "8"], id="n1", data=1)
