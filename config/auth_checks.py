@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 from config.auth import AuthKey
 from config.findings import Finding, is_loopback, unreadable
@@ -12,6 +15,8 @@ from config.settings import Settings
 
 MIN_SECRET_BYTES = 32
 """Below the size of its hash (RFC 7518, 3.2), a secret is easier to guess than the signature to forge."""
+
+_PLACEHOLDER = re.compile(r"<[^<>]*>")
 
 
 def check_auth(settings: Settings) -> Iterator[Finding]:
@@ -52,6 +57,20 @@ def check_secret_lengths(settings: Settings) -> Iterator[Finding]:
                 "one, or set HUB_INSECURE__SHORT_SECRETS=true where that does not matter",
                 (("insecure", "short_secrets"),),
             )
+
+
+def check_placeholders(settings: Settings) -> Iterator[Finding]:
+    """Secrets that are still what an example says in their place, which everybody can read."""
+    auth = settings.auth
+    secrets: list[tuple[Path, SecretStr | None]] = [
+        (("auth", "secret"), auth.secret),
+        (("auth", "subscription_secret"), auth.subscription_secret),
+    ]
+    secrets += [(("auth", "keys", index, "secret"), key.secret) for index, key in enumerate(auth.keys)]
+    secrets += [(("api", "keys", index, "key"), key.key) for index, key in enumerate(settings.api.keys)]
+    for path, secret in secrets:
+        if secret is not None and _PLACEHOLDER.fullmatch(secret.get_secret_value().strip()):
+            yield Finding(path, "is the placeholder of an example, which everybody knows: fill it in")
 
 
 def _auth_key(key: AuthKey, at: Path) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 
-from config.auth_checks import check_auth, check_secret_lengths
+from config.auth_checks import check_auth, check_placeholders, check_secret_lengths
 from config.channels import ChannelSettings
 from config.findings import Finding, is_loopback, unreadable
 from config.problems import Path
@@ -48,6 +48,7 @@ def find_obstacles(settings: Settings) -> Iterator[Finding]:
             "auth.pem_files, auth.keys or auth.jwks_url in the settings file), or try `hub serve --dev`",
             missing=True,
         )
+    yield from check_placeholders(settings)
     if not insecure.short_secrets:
         yield from check_secret_lengths(settings)
     if settings.engine == "redis" and settings.redis.url is None:

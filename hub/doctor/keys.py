@@ -118,11 +118,13 @@ def _certificate(file: Path | None) -> Iterator[Finding]:
         return  # named among the mistakes in the settings
     left = ends - datetime.datetime.now(datetime.UTC)
     if left < datetime.timedelta(0):
-        yield AREA.error(f"the certificate {file} ended on {ends:%Y-%m-%d}", "Renew it, and restart the hub.")
+        yield AREA.error(
+            f"the certificate {file} ended on {ends:%Y-%m-%d}", "Renew it, and send the hub SIGHUP."
+        )
     elif left < datetime.timedelta(days=SOON_DAYS):
         yield AREA.warning(
             f"the certificate {file} ends on {ends:%Y-%m-%d}",
-            "Renew it. It is read at start: restart the hub afterwards.",
+            "Renew it, and send the hub SIGHUP afterwards: it is read at start and then.",
         )
     else:
         yield AREA.ok(f"the certificate {file} is good until {ends:%Y-%m-%d}")

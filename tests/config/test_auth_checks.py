@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config import Settings
-from config.auth_checks import check_auth, check_secret_lengths
+from config.auth_checks import check_auth, check_placeholders, check_secret_lengths
 from config.problems import key_text
 
 
@@ -78,3 +78,17 @@ def test_short_secrets_are_found() -> None:
     }
     found = [key_text(finding.path) for finding in check_secret_lengths(Settings(auth=auth))]
     assert found == ["auth.secret", "auth.subscription_secret", "auth.keys[0].secret"]
+
+
+def test_secrets_that_were_never_filled_in_are_found() -> None:
+    """Wherever they are written; one that merely has such a character is a secret."""
+    settings = Settings(
+        auth={
+            "secret": "<openssl rand -hex 32, the same in your API>",
+            "subscription_secret": "<half of it",
+            "keys": [{"secret": " <yours> "}],
+        },
+        api={"keys": [{"name": "a", "key": "<openssl rand -hex 24>"}, {"name": "b", "key": "a<b>c"}]},
+    )
+    found = [key_text(finding.path) for finding in check_placeholders(settings)]
+    assert found == ["auth.secret", "auth.keys[0].secret", "api.keys[0].key"]

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from config import load_settings
+from config import SettingsError, load_settings
 from config.layers import NOT_SETTINGS, all_variables
 from tests.support.markdown import ROOT
 
@@ -96,6 +96,13 @@ def test_the_example_can_be_served_once_it_is_filled_in() -> None:
     settings = load_settings(None, env)
     assert settings.chosen_engine == "redis"
     assert apps[0]["provider"] == "apns"
+
+
+def test_the_example_cannot_be_served_before_it_is_filled_in() -> None:
+    """Its secrets are known to everybody who can read this repository."""
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(None, variables_of_the_example())
+    assert {problem.key for problem in refusal.value.problems} >= {"auth.secret", "api.keys[0].key"}
 
 
 def test_the_settings_of_the_manifests_can_be_served() -> None:
