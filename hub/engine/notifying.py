@@ -177,6 +177,10 @@ async def withdraw(ledger: Ledger, jobs: Jobs, notification_id: str, users: Sequ
         if not users:
             raise HubError(UNKNOWN_NOTIFICATION)
         await jobs.cancel(notification_id)
+        status = await jobs.status(notification_id)
+        if status is not None and status.running:
+            # A small call that was cut short: sent again, it would bring this back to who never had it.
+            await jobs.close(notification_id, done=status.done, failed=status.failed)
     count = 0
     left = iter(users)
     while some := list(islice(left, _AT_ONCE)):

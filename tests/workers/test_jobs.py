@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
+
 from hub.delivery.model import NewEntry, Notified
 from hub.delivery.notification import Notification
 from hub.engine import Engine, Ledger
@@ -115,6 +117,33 @@ async def test_a_step_that_was_cut_short_is_done_again_and_doubles_nothing(engin
         status = await done(engine)
     assert (status.done, status.failed) == (1200, 0)
     assert sorted(ledger.written) == sorted(USERS)
+
+
+async def test_a_small_call_that_was_cut_short_is_completed_by_the_same_call(engine: Engine) -> None:
+    """Until then it says that it runs; whoever made it was given no answer, and has to ask again."""
+    users = USERS[:100]
+    ledger = Tripping(engine.ledger, after=64, times=100)
+    with pytest.raises(EngineUnavailable):
+        await notify(cast(Ledger, ledger), engine.jobs, call(), users)
+    assert await engine.jobs.status("big") == NoticeStatus(running=True, users=100, done=0, failed=0)
+    again = await notify(engine.ledger, engine.jobs, call(), users)
+    assert again.duplicate
+    assert {(await engine.ledger.summary(user)).unread for user in users} == {1}
+    assert await engine.jobs.status("big") == NoticeStatus(running=False, users=100, done=100, failed=0)
+
+
+async def test_a_small_call_that_was_cut_short_and_taken_back_is_over(engine: Engine) -> None:
+    """The same call, tried once more by whoever never heard of it, brings it to nobody."""
+    users = USERS[:100]
+    ledger = Tripping(engine.ledger, after=64, times=100)
+    with pytest.raises(EngineUnavailable):
+        await notify(cast(Ledger, ledger), engine.jobs, call(), users)
+    assert await withdraw(engine.ledger, engine.jobs, "big", None) == 64
+    status = await engine.jobs.status("big")
+    assert status is not None
+    assert not status.running
+    await notify(engine.ledger, engine.jobs, call(), users)
+    assert {(await engine.ledger.summary(user)).unread for user in users} == {0}
 
 
 class TakenBack:
