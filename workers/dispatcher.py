@@ -90,6 +90,11 @@ class Dispatcher:
         """The lanes that are worked on."""
         return [plan.name for plan in self._plans if plan.name not in self.broken]
 
+    @property
+    def in_flight(self) -> int:
+        """Rows being served, on all lanes."""
+        return sum(lane.in_flight for lane in self._lanes.values())
+
     async def start(self) -> None:
         """Start every lane. Those that cannot work are in :attr:`broken` when this returns.
 

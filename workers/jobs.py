@@ -54,6 +54,12 @@ class JobExpander:
         self._tracer = tracer
         self._woken = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._has_step = False
+
+    @property
+    def has_step(self) -> bool:
+        """Whether a step is under way."""
+        return self._has_step
 
     def wake(self) -> None:
         """A job may be waiting."""
@@ -84,6 +90,7 @@ class JobExpander:
 
     async def _one_step(self) -> bool:
         step = await self._jobs.claim_step(self._options.claim_s)
+        self._has_step = step is not None
         if step is None:
             return False
         failed = await self._expand(step)
@@ -92,6 +99,7 @@ class JobExpander:
             # Cancelled meanwhile: whoever took it back may have passed some of these before they had it.
             await withdraw(self._ledger, self._jobs, step.id, step.users)
         await self._jobs.finish_step(step, failed)
+        self._has_step = False
         self._metrics.job_step_finished(len(step.users), failed)
         return True
 

@@ -151,7 +151,7 @@ class Worker:
         await asyncio.wait(
             {done, abort}, timeout=self._options.stop_deadline_s, return_when=asyncio.FIRST_COMPLETED
         )
-        if not done.done():
+        if not done.done() and (self._dispatcher.in_flight or self._expander.has_step):
             log.warning("x what is held is abandoned: its claims run out, and other workers take it")
         for task in (done, abort, self._expanding):
             if task is not None:

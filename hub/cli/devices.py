@@ -40,7 +40,7 @@ def list_devices(
         result = ask(url, key, "device_list", {"user": user})
         lines = [
             f"{each['id']}  {each['provider']}:{each['app']}:{each['environment']}  "
-            f"token {each['token_hash']}…  {each['state']}  acked {each['acked']}, owed {each['owed']}"
+            f"{_token(each['token_hash'])}  {each['state']}  acked {each['acked']}, owed {each['owed']}"
             for each in result["devices"]
         ]
         show("\n".join(lines) or "no devices", result, as_json=as_json)
@@ -102,6 +102,10 @@ async def _export(config: Path | None, file: Path | None) -> int:
             if file is not None:
                 out.close()
     return count
+
+
+def _token(token_hash: str) -> str:
+    return f"token {token_hash}…" if token_hash else "no token"
 
 
 def _secret_file(file: Path) -> Any:

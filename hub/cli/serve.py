@@ -128,5 +128,8 @@ def _reason(error: OSError, settings: Settings) -> str:
         ports = [f"{settings.http.host}:{settings.http.port}"]
         if settings.internal.port is not None:
             ports.append(f"{settings.internal.host}:{settings.internal.port}")
-        return f"{os.strerror(error.errno or 0)} ({' or '.join(ports)})"
+        advice = (
+            ": does another one run? --port takes another port" if error.errno == errno.EADDRINUSE else ""
+        )
+        return f"{os.strerror(error.errno or 0)} ({' or '.join(ports)}){advice}"
     return reason

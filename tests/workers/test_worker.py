@@ -391,7 +391,18 @@ async def test_a_worker_that_dies_before_the_provider_was_asked(engine: Engine) 
     assert len(sender.asked) == 1
 
 
-async def test_a_worker_that_dies_after_the_provider_was_asked(engine: Engine) -> None:
+async def test_ending_at_once_abandons_nothing_where_nothing_is_held(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a hub finds its port taken: the log speaks of claims only if there are some."""
+    async with working(engine, [plan(APNS, ScriptedSender())]) as worker:
+        await worker.abort()
+    assert "abandoned" not in caplog.text
+
+
+async def test_a_worker_that_dies_after_the_provider_was_asked(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
     """At most one repeat, under the ids of the first."""
     await register(engine, "alice")
     dying, other = ScriptedSender(), ScriptedSender()
@@ -400,6 +411,7 @@ async def test_a_worker_that_dies_after_the_provider_was_asked(engine: Engine) -
         await notify(engine, "alice", "n-1")
         await eventually(lambda: dying.under_way == 1)
         await worker.abort()
+    assert "abandoned" in caplog.text
     async with working(engine, [plan(APNS, other)]):
         await settled(engine, "alice")
     assert other.told == ["n-1"]

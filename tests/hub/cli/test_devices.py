@@ -44,10 +44,12 @@ def line(user: str, device: str, token: str) -> str:
 
 def test_lists_and_removes(tmp_path: Path) -> None:
     """One line a device, the token as the beginning of its hash."""
-    with answering(200, answer({"devices": [DEVICE]})) as (url, asked):
+    without_token = DEVICE | {"id": "install-0000000000000002", "token_hash": ""}
+    with answering(200, answer({"devices": [DEVICE, without_token]})) as (url, asked):
         listed = run_hub("devices", "list", "7", "--url", url, "--key", "k", cwd=tmp_path)
         removed = run_hub("devices", "remove", "7", DEVICE["id"], "--url", url, "--key", "k", cwd=tmp_path)
     assert "apns:com.example:production  token 0a1b2c3d…  offline  acked 3, owed 1" in listed.out
+    assert "apns:com.example:production  no token  offline" in listed.out
     assert removed.code == 0
     assert [each["request"] for each in asked] == [{"user": "7"}, {"user": "7", "id": DEVICE["id"]}]
 

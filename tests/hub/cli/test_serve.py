@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,13 @@ def test_every_kind_of_mistake_is_named_at_once(tmp_path: Path) -> None:
         assert "HUB_PING__PONG_TIMEOUT_S: ping.pong_timeout_s" in done.err
         assert "HUB_AUTH__PEM_FILES: auth.pem_files[0]" in done.err
         assert "HUB_HTTP__TLS_CERT: http.tls_cert" in done.err
+
+
+def test_a_taken_port_is_told_with_advice(tmp_path: Path) -> None:
+    """Most often it is a hub that was forgotten."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_hub("serve", "--dev", "--port", str(port), cwd=tmp_path)
+    assert done.code == 1
+    assert f"Address already in use (127.0.0.1:{port}): does another one run? --port takes" in done.err
+    assert "abandoned" not in done.err + done.out
