@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from hub.transport.options import TlsFiles
 from hub.transport.peer import TrustedProxies
+from tests.support.certificates import make_certificate
 from tests.support.hub_server import parsed, serving
 from tests.support.raw_client import TEXT, RawClient, client_frame, upgrade_request
 from tests.support.waiting import eventually
@@ -316,6 +319,23 @@ class TestSlowReaders:
             await eventually(lambda: served.server.pending == 1)
             await eventually(served.is_empty)
             assert served.metrics.limits == {"write_timeout": 1}
+
+    @pytest.mark.parametrize("path", [b"/whole", b"/parts", b"/close"])
+    async def test_who_takes_nothing_over_tls_is_cut_off(self, path: bytes, tmp_path: Path) -> None:
+        """It takes what is written at once off our hands: then the time between requests is the deadline."""
+        certificate = make_certificate(tmp_path)
+        tls = TlsFiles(str(certificate.certfile), str(certificate.keyfile))
+        context = certificate.client_context()
+        async with (
+            serving(
+                _much, server_options={"tls": tls, "http_keep_alive_s": 0.5}, write_timeout_s=0.3
+            ) as served,
+            await RawClient.connect(served.address, tls=context, receive_buffer_bytes=4_096) as client,
+        ):
+            client.pause()
+            client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+            await eventually(lambda: served.server.pending == 1)
+            await eventually(served.is_empty)
 
     async def test_who_asks_and_never_reads_is_cut_off(self) -> None:
         """Answers that are small enough each add up."""
