@@ -15,10 +15,10 @@ from hub.delivery.model import ClaimBatch, Finish
 from hub.engine import Engine
 from hub.errors import EngineUnavailable
 from tests.support.push_worlds import APNS, QUICK, notify, owed, plan, register, working
-from tests.support.scripted_sender import LATER, ScriptedSender
+from tests.support.scripted_sender import ACCEPTED, LATER, STOPPED, ScriptedSender
 from tests.support.waiting import eventually
 from workers.metrics import NopWorkerMetrics
-from workers.push import Kind, Outcome, Verdict
+from workers.push import Kind, Outcome, Push, Verdict
 
 
 class FlakyLedger:
@@ -210,6 +210,27 @@ async def test_the_breaker_is_counted_and_every_attempt_too(flaky: tuple[Engine,
         await eventually(lambda: len(sender.accepted) == 8)
     assert metrics.breaker == [True, False]
     assert [verdict for _, verdict in metrics.attempts].count(Verdict.LATER) == 8
+
+
+async def test_after_a_pause_a_lane_takes_up_its_work_step_by_step(engine: Engine) -> None:
+    """One device, two, and one more for each that succeeds; all get theirs."""
+    users = [f"user{n}" for n in range(80)]
+    for user in users:
+        await register(engine, user)
+        await notify(engine, user, f"to-{user}")
+    too_many: list[int] = []
+
+    def judged(push: Push) -> Outcome:
+        if sender.under_way + 1 > 1 + len(sender.accepted):
+            too_many.append(sender.under_way + 1)
+        return ACCEPTED
+
+    sender = ScriptedSender(always=STOPPED)
+    async with working(engine, [plan(APNS, sender, concurrency=30)]):
+        await eventually(lambda: len(sender.asked) >= 31)
+        sender.always = judged
+        await eventually(lambda: len(sender.accepted) == len(users))
+    assert too_many == []
 
 
 async def test_a_sender_that_raises_loses_no_row(engine: Engine) -> None:

@@ -92,7 +92,7 @@ class Exchange:
         """The header fields of the answer came."""
         self._headers = headers
         status = headers.get(b":status", b"")
-        self.status = int(status) if status.isdigit() else 0
+        self.status = int(status) if len(status) == 3 and status.isdigit() else 0
 
     def gather(self, data: bytes) -> None:
         """A piece of the answer's body came; what no provider would say at such length is left out."""
