@@ -285,7 +285,7 @@ def fcm_outcome(status: int, code: str) -> Outcome:
         request=httpx.Request("POST", "https://fcm.googleapis.com/"),
     )
     error = httpx.HTTPStatusError("no", request=response.request, response=response)
-    return fcm.classify(sdk.firebase_error(error), fcm.Attempt(started_ms=0, now_s=0.0))
+    return fcm.classify(sdk.firebase_error(error), fcm.Attempt(now_s=0.0))
 
 
 def test_what_answers_of_fcm_lead_to() -> None:
@@ -299,7 +299,7 @@ def test_what_answers_of_push_services_lead_to() -> None:
     """Each row of the page, and the services that are on the list."""
     for statuses, leads_to, _ in PROVIDERS.table("Web Push"):
         for status in statuses.split(", "):
-            assert outcome_of(int(status), "", None, 0).verdict is LEADS_TO[leads_to], status
+            assert outcome_of(int(status), "", None).verdict is LEADS_TO[leads_to], status
     assert all(f"`{host}`" in PROVIDERS.text for host in KNOWN_PUSH_SERVICES)
 
 
