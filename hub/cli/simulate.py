@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -71,8 +72,14 @@ def providers(
             try:
                 asyncio.run(_run(standing, host, port, as_json=as_json))
             except OSError as error:
-                reason = os.strerror(error.errno) if error.errno else type(error).__name__
-                raise CommandFailed(f"the simulators cannot start: {reason}") from None
+                raise CommandFailed(f"the simulators cannot start: {_reason(error, port)}") from None
+
+
+def _reason(error: OSError, port: int) -> str:
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    if error.errno == errno.EADDRINUSE:
+        return f"{reason} (one of {port} to {port + 3}): do others run? --port takes other ports"
+    return f"{reason}: {error.filename}" if error.filename else reason
 
 
 async def _run(standing: Standing, host: str, port: int, *, as_json: bool) -> None:

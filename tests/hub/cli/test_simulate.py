@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -99,3 +100,17 @@ def test_the_settings_can_be_pasted(tmp_path: Path) -> None:
             lines.append(line)
         assert lines.count("[[push.apps]]\n") == 3
         assert 'name = "org.example.chat"\n' in lines
+
+
+def test_what_keeps_it_from_starting_is_named(tmp_path: Path) -> None:
+    """The port and the flag that takes another; the directory that cannot be."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1] - 3
+        done = run_hub("simulate", "providers", "--dir", "s", "--port", str(port), cwd=tmp_path)
+    assert done.code == 1
+    assert f"one of {port} to {port + 3}" in done.err
+    assert "--port" in done.err
+    (tmp_path / "file").touch()
+    done = run_hub("simulate", "providers", "--dir", "file/s", "--port", "0", cwd=tmp_path)
+    assert done.code == 1
+    assert "file/s" in done.err
