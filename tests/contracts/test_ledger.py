@@ -602,6 +602,14 @@ class TestReading:
         other = await ann.engine.ledger.read("ann", "another", 2)
         assert (other.same_epoch, other.summary.read) == (False, 2)
 
+    async def test_who_reads_nothing_is_not_kept(self, ann: Person) -> None:
+        """Else whoever asks for users without end would fill the memory with them."""
+        epoch = await ann.epoch()
+        result = await ann.engine.ledger.read("ann", epoch, 5)
+        assert (result.same_epoch, result.summary.read) == (True, 0)
+        await ann.world.advance(3_600)
+        assert await ann.epoch() != epoch
+
     async def test_who_listens_is_told_without_a_position(self, ann: Person, ledger_world: World) -> None:
         """It is no part of the history."""
         await ann.notify("n1")

@@ -66,6 +66,10 @@ class Inboxes:
         """All users with a state, as they are at this moment."""
         return list(self._users)
 
+    def keeps(self, user: str) -> bool:
+        """Whether anything is kept of a user."""
+        return inbox_owner(user) in self._users
+
     def find(self, owner: str, at: Moment) -> UserState | None:
         """The user of an owner name, with the inbox as it stands; None where nothing is kept."""
         kept = self._users.get(owner)

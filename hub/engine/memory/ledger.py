@@ -109,7 +109,8 @@ class MemoryLedger:
     async def read(self, user: str, epoch: str, offset: int) -> ReadResult:
         at, effects = self._inboxes.moment(), Effects()
         state = self._inboxes.open(user, at, keep=False)
-        if epoch == state.top.epoch:
+        # Nobody is begun to be kept by reading nothing.
+        if epoch == state.top.epoch and (offset > 0 < state.top.offset or self._inboxes.keeps(user)):
             state = self._inboxes.open(user, at, keep=True)
         result = proving.read(state, epoch, offset, at, effects)
         self._inboxes.commit(state, at, effects)
