@@ -292,7 +292,7 @@ async def test_notifying_a_phone(tour: Tour, started: Program) -> None:
     """Step 7: the hub writes down what it would push, and the trace tells how it came to that."""
     printed = await tour.paste(tour.text("notify"))
     assert '"registered":true' in printed
-    assert "notified 1 users: first" in printed
+    assert "notified 1 user: first" in printed
     await started.line('would push .*"title":"Anna"')
     async with asyncio.timeout(TIMEOUT_S):
         while "pushed" not in (trace := await tour.paste(tour.text("trace"))):
