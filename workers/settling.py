@@ -29,7 +29,8 @@ def settle(
     """The end of the claim of ``row``.
 
     ``outcomes`` are those of the first of ``planned``; what was not tried stays owed, and so does
-    all that a lane's own trouble (``STOP``) kept from being sent, without an attempt being counted.
+    all that a lane's own trouble (``STOP``, or a wait for the whole of it) kept from being sent, without an
+    attempt being counted.
     """
     end = _End(row, moment, any(each.verdict is Verdict.ACCEPTED for each in outcomes))
     for push, outcome in zip(planned, outcomes, strict=False):
@@ -59,6 +60,7 @@ class _End:
         self._marks: list[NewMark] = []
         self._badge_sent: int | None = None
         self._retry_ms: int | None = None
+        self._put_off_ms: int | None = None
         self._gone = ""
         self._gone_at_ms: int | None = None
 
@@ -70,14 +72,17 @@ class _End:
 
     def later(self, push: PlannedPush, outcome: Outcome) -> None:
         expires_in_s = (push.expires_at_ms - self._moment.now_ms) / 1000
-        decision = decide(
-            self._row.record.provider, outcome, self._attempt, expires_in_s, self._moment.random
-        )
+        # What the whole lane waits for is no failure at this device.
+        attempt = 0 if outcome.whole_lane else self._attempt
+        decision = decide(self._row.record.provider, outcome, attempt, expires_in_s, self._moment.random)
         if isinstance(decision, GiveUp):
             self.never(push, outcome, decision.reason)
             return
         self.attempted(push, outcome)
-        self._retry_ms = decision.wait_ms
+        if outcome.whole_lane:
+            self._put_off_ms = decision.wait_ms
+        else:
+            self._retry_ms = decision.wait_ms
         self._mark(push, "retry", f"{_answer(outcome)}; again in {decision.wait_ms / 1000:.0f} s")
 
     def never(self, push: PlannedPush, outcome: Outcome, reason: str) -> None:
@@ -116,6 +121,7 @@ class _End:
             sent=tuple(self._sent),
             dead=tuple(self._dead),
             retry_ms=self._retry_ms,
+            put_off_ms=self._put_off_ms,
             gone=self._gone,
             gone_at_ms=self._gone_at_ms,
             badge_sent=self._badge_sent,

@@ -285,7 +285,7 @@ class Finish(Struct, frozen=True):
     """How a claim ended.
 
     ``sent`` are offsets the provider took; ``dead`` go to the dead letters; ``retry_ms`` puts
-    off what is left after an attempt that failed, ``put_off_ms`` what was not tried at all, and no
+    off what is left after an attempt that failed, ``put_off_ms`` what the device is not to blame for, and no
     attempt is counted (more than 0, never both); ``gone`` drops the token with this hash, unless it
     was registered after ``gone_at_ms`` (None: whenever). ``badge_sent`` and ``cleared`` settle those.
     ``node`` is the worker.

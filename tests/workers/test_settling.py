@@ -63,6 +63,20 @@ def test_the_lanes_own_trouble_counts_no_attempt() -> None:
     assert marks(end) == [("n-5", "attempt")]
 
 
+def test_a_wish_about_the_lane_is_waited_for_and_counts_no_attempt_either() -> None:
+    """Else the device that is tried after each pause would lose its notifications for a long outage."""
+    end = settled(claimed([alone(5)], attempts=11), replace(LOST, retry_after_s=4.0, whole_lane=True))
+    assert (end.dead, end.retry_ms, end.put_off_ms) == ((), None, 4200)
+    assert marks(end) == [("n-5", "attempt"), ("n-5", "retry")]
+
+
+def test_a_wish_about_the_lane_beyond_the_expiry_is_not_waited_for() -> None:
+    """It would be worth nothing by then."""
+    end = settled(claimed([alone(5)]), replace(LOST, retry_after_s=4000.0, whole_lane=True))
+    assert [dead.offset for dead in end.dead] == [5]
+    assert (end.retry_ms, end.put_off_ms) == (None, None)
+
+
 def test_the_last_attempt_makes_dead_letters() -> None:
     """One for each notification of the push."""
     end = settled(claimed([alone(5)], attempts=11), LOST)
