@@ -11,6 +11,7 @@ import logging
 import os
 from asyncio import TimerHandle, get_running_loop
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Final, Literal
 
 from prometheus_client import (
@@ -19,6 +20,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     disable_created_metrics,
     generate_latest,
     values,
@@ -111,7 +113,7 @@ class Exposition:
         if not self._directory:
             return self.registry
         everybody = CollectorRegistry()
-        MultiProcessCollector(everybody, path=self._directory)  # type: ignore[no-untyped-call]
+        _Files(everybody, path=self._directory)  # type: ignore[no-untyped-call]
         return everybody
 
     def _keep_fresh(self) -> None:
@@ -125,6 +127,22 @@ class Exposition:
             except Exception:
                 # One number that cannot be read must not hide all others.
                 logger.exception("a metric could not be read")
+
+
+class _Files(MultiProcessCollector):
+    """The numbers of all processes, without files that a process has made and not yet written into."""
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(path) for path in Path(self._path).glob("*.db") if _has_numbers(path)]
+        return self.merge(files, accumulate=True)  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _has_numbers(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        # Of a process that ended just now.
+        return False
 
 
 def create_metrics(exposition: Exposition, permits: Callable[[Request], bool]) -> list[Route]:

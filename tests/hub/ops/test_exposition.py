@@ -100,6 +100,17 @@ def test_processes_that_share_a_directory_answer_as_one(tmp_path: Path) -> None:
     assert told.sum("t_seconds_bucket", le="1.0") == 2
 
 
+def test_a_file_that_was_only_just_made_hides_no_number(tmp_path: Path) -> None:
+    """A process that starts makes it, and writes into it a moment later, or was killed between the two."""
+    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [sys.executable, "-c", _WRITER, "5"], env=env, input=b"\n", capture_output=True, check=True
+    )
+    (tmp_path / "counter_9.db").touch()
+    (tmp_path / "gauge_livesum_9.db").touch()
+    assert parse(Exposition(str(tmp_path)).page()).sum("t_events_total") == 5
+
+
 async def test_alone_nothing_runs_between_two_pages() -> None:
     """A timer would be for nobody."""
     exposition = Exposition("")
