@@ -64,6 +64,10 @@ MEANWHILE = (
     "leave",
     "replay",
     "claim",
+    "other lane",
+    "reinstall",
+    "late leave",
+    "forget",
     "time",
 )
 some = st.sampled_from(["all", "all", "first", "last", "none"])
@@ -490,9 +494,20 @@ class LedgerModel(RuleBasedStateMachine):
             "leave": lambda: self.leave(user, device, 0, "dropped", 0),
             "replay": lambda: self.dead_letters(None, True, 3),
             "claim": lambda: self.claim(LANES[0], 10, False),
+            "other lane": lambda: self.register(user, device, "t", LANES[1]),
+            "reinstall": lambda: self._reinstall(user, device),
+            "late leave": lambda: self.leave(user, device, 1, "dropped", 0),
+            "forget": lambda: self.forget(user, 0),
             "time": lambda: self.let_time_pass(30_000),
         }
         events[what]()
+
+    def _reinstall(self, user: str, device: str) -> None:
+        """What is told of the former row comes late."""
+        self.remove(user, device)
+        self.let_time_pass(1)
+        self.register(user, device, "t", LANES[0])
+        self.hello(user, device, "a", "c2", "foreground", None, None)
 
     # operators
 
