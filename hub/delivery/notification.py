@@ -6,9 +6,10 @@ Knows no user, no device and no engine.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ Fallback = Literal["push", "none"]
 
 MAX_TTL_S = 28 * 86_400
 """What FCM stores at most; APNs stores up to 30 days."""
+MAX_NESTING = 200
+"""Levels of ``data``. Messages of providers are written around it, and some 250 is what can be written."""
 MAX_TEXT = 256
 """Characters of a thread or a collapse key."""
 
@@ -94,7 +97,7 @@ class Notification:
         """Its entry in an inbox.
 
         Raises:
-            HubError: 1006 when that would be larger than 16 KiB.
+            HubError: 1006 when that would be larger than 16 KiB, 107 for data that nests too deeply.
         """
         data = self.publication_data()
         details = _dumps({"priority": self.priority, "overrides": dict(self.overrides)} | self._traced())
@@ -102,6 +105,7 @@ class Notification:
             raise HubError(DATA_TOO_LARGE, f"an inbox entry has at most {MAX_ENTRY_BYTES} bytes")
         if len(details) > MAX_ENTRY_BYTES:
             raise HubError(DATA_TOO_LARGE, f"overrides have at most {MAX_ENTRY_BYTES} bytes")
+        _check_nesting(self.data or b"")
         terms = EntryTerms(
             id=self.id,
             push=self.fallback == "push",
@@ -169,6 +173,29 @@ def _check_shown(shown: Mapping[str, Any]) -> None:
             raise HubError(BAD_REQUEST, f"notification.{name} is text")
         elif name in ("thread", "collapse_key") and len(value) > MAX_TEXT:
             raise HubError(BAD_REQUEST, f"notification.{name} has at most {MAX_TEXT} characters")
+
+
+def _check_nesting(data: bytes) -> None:
+    if data.count(b"[") + data.count(b"{") <= MAX_NESTING:
+        return
+    with contextlib.suppress(orjson.JSONDecodeError):
+        level, depth = [orjson.loads(data)], -1
+        while level:
+            level = [inner for each in level for inner in _inside(each)]
+            depth += 1
+        if depth <= MAX_NESTING:
+            return
+    raise HubError(BAD_REQUEST, f"data nests at most {MAX_NESTING} deep")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case _:
+            return ()
 
 
 def _check_object(name: str, given: object) -> None:

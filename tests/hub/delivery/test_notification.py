@@ -131,6 +131,30 @@ def test_an_entry_has_a_limit() -> None:
     assert refused.value.error.code == 1006
 
 
+@pytest.mark.parametrize(
+    ("data", "fits"),
+    [
+        (b"[" * 200 + b"1" + b"]" * 200, True),
+        (b"[" * 201 + b"1" + b"]" * 201, False),
+        (b"[" * 2000 + b"]" * 2000, False),
+        (b"[" + b",".join([b"[]"] * 1000) + b"]", True),
+        (b'{"a":' * 150 + b'"[[[["' + b"}" * 150, True),
+        (b'{"a":' * 201 + b"1" + b"}" * 201, False),
+        (b'"' + b"[" * 1000 + b'"', True),
+    ],
+    ids=["lists", "one more", "nobody could read it", "wide", "objects", "objects, one more", "text"],
+)
+def test_data_is_no_deeper_than_can_be_pushed(data: bytes, fits: bool) -> None:
+    """Else it would be accepted, and no provider ever be given it."""
+    call = Notification(NOW, "n", data)
+    if fits:
+        assert call.entry().data
+    else:
+        with pytest.raises(HubError, match="data nests at most 200 deep") as refused:
+            call.entry()
+        assert refused.value.error.code == 107
+
+
 def test_overrides_have_a_limit() -> None:
     """As much as an entry, and the refusal says that it is about them."""
     with pytest.raises(HubError, match="overrides have at most 16384 bytes") as refused:
