@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 _KNOWN_FOR_S = 1.0
 """How old what is known of the shared breaker may be when rows are claimed."""
 
+_LET_OTHERS_S = 1.0
+"""How long who got no answer leaves a pause that is over to others: it may be its own way out that is cut."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:
@@ -58,6 +61,8 @@ class Gate:
         self._probe: Probe | None = None
         self._probe_until_s = float("-inf")
         self._slow_start = SlowStart()
+        self._silences = 0
+        self._held_until_s = float("-inf")
         self._telling: set[asyncio.Task[None]] = set()
 
     @property
@@ -81,12 +86,17 @@ class Gate:
             breaker = await self._lanes.breaker(self._lane)
             self._known_at_s = loop.time()
             self._take(breaker.open_until_ms, breaker.failures)
+        held_s = self._held_until_s - loop.time()
         if not self.is_open:
+            if held_s > 0:
+                return Pass(0, held_s)
             rows = self._slow_start.rows(free, in_flight)
             return Pass(rows) if rows else Pass(0, _KNOWN_FOR_S)
         if now_ms is not None and now_ms < self._open_until_ms:
             self._end_probe()
             return Pass(0, (self._open_until_ms - now_ms) / 1000)
+        if held_s > 0:
+            return Pass(0, held_s)
         if in_flight:
             # The probe itself, or the last of those that were sent before the lane stopped.
             return Pass(0, _KNOWN_FOR_S)
@@ -102,6 +112,8 @@ class Gate:
 
     def note(self, outcome: Outcome, now_ms: int) -> None:
         """An attempt came to ``outcome``."""
+        if outcome.status:
+            self._silences = 0
         if self.is_open:
             if self._probe is not None:
                 self._note_probe(self._probe, outcome, now_ms)
@@ -110,7 +122,7 @@ class Gate:
         if self._slow_start.note(outcome) and trip is None:
             trip = Trip(f"failing again: {outcome.reason}", self._options.pause_s)
         if trip is not None:
-            self._trip(trip, now_ms)
+            self._trip(trip, now_ms, answered=outcome.status > 0)
 
     async def settle(self) -> None:
         """Return once all that was learned was told."""
@@ -134,10 +146,13 @@ class Gate:
             return
         misconfigured = outcome.verdict is Verdict.STOP or is_wrong_token(outcome)
         base_s = self._options.stop_pause_s if misconfigured else self._options.pause_s
-        self._trip(Trip(f"still failing: {outcome.reason}", base_s, outcome.retry_after_s or 0.0), now_ms)
+        trip = Trip(f"still failing: {outcome.reason}", base_s, outcome.retry_after_s or 0.0)
+        self._trip(trip, now_ms, answered=outcome.status > 0)
 
-    def _trip(self, trip: Trip, now_ms: int) -> None:
+    def _trip(self, trip: Trip, now_ms: int, *, answered: bool) -> None:
         length_s = pause_s(trip, self._failures, self._options, self._random)
+        if not answered:
+            self._hold(length_s)
         # At once, so that the many that fail together stop the lane once.
         self._open_until_ms = now_ms + round(length_s * 1000)
         self._failures += 1
@@ -149,6 +164,14 @@ class Gate:
 
     def _end_probe(self) -> None:
         self._probe, self._probe_until_s = None, float("-inf")
+
+    def _hold(self, length_s: float) -> None:
+        """Send nothing for so long, whatever others find out; each time in a row for longer."""
+        if self._silences:
+            own = Trip("", self._options.pause_s)
+            length_s = max(length_s, pause_s(own, self._silences, self._options, self._random))
+        self._silences += 1
+        self._held_until_s = asyncio.get_running_loop().time() + length_s + _LET_OTHERS_S
 
     def _take(self, open_until_ms: int, failures: int) -> None:
         was_open = self.is_open

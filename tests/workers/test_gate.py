@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from hub.engine import Engine
 from hub.engine.lanes import Breaker
 from hub.errors import EngineUnavailable
@@ -17,6 +19,7 @@ from workers.push import Outcome, Verdict
 FINE = Outcome(Verdict.ACCEPTED, status=200)
 STOP = Outcome(Verdict.STOP, "InvalidProviderToken", status=403)
 SILENT = Outcome(Verdict.LATER, "timeout", unknown=True)
+CUT_OFF = Outcome(Verdict.LATER, "no connection", retry_after_s=0.2, whole_lane=True)
 OPTIONS = BreakerOptions(pause_s=0.2, stop_pause_s=0.2)
 
 
@@ -144,6 +147,39 @@ async def test_a_provider_that_fails_again_as_it_comes_back_stops_the_lane_again
         assert not one.is_open
         one.note(SILENT, await now_ms(engine))
     assert one.is_open
+
+
+async def test_a_worker_whose_own_way_out_is_cut_leaves_the_probe_and_the_lane_to_others(
+    engine: Engine,
+) -> None:
+    """Else it would win every other race for the probe, and each time stop all for twice as long."""
+    one, other = gate(engine.lanes), gate(engine.lanes)
+    one.note(CUT_OFF, await now_ms(engine))
+    await one.settle()
+    assert (await other.ask(7, 0, await now_ms(engine))).rows == 0
+    await asyncio.sleep(0.25)
+    assert (await one.ask(7, 0, await now_ms(engine))).rows == 0
+    assert await other.ask(7, 0, await now_ms(engine)) == Pass(1)
+    other.note(FINE, await now_ms(engine))
+    await other.settle()
+    assert (await other.ask(7, 0, await now_ms(engine))).rows == 2
+    assert (await one.ask(7, 0, await now_ms(engine))).rows == 0
+    await asyncio.sleep(1.1)
+    assert (await one.ask(7, 0, await now_ms(engine))).rows == 2
+
+
+async def test_who_is_cut_off_again_and_again_stays_away_for_longer(engine: Engine) -> None:
+    """Until an answer comes."""
+    one = gate(engine.lanes)
+    waits_s = []
+    for outcome in (CUT_OFF, CUT_OFF, CUT_OFF, STOP, CUT_OFF):
+        # Each time another worker found the provider well.
+        one._take(0, 0)
+        one.note(outcome, await now_ms(engine))
+        await one.settle()
+        one._take(0, 0)
+        waits_s.append((await one.ask(7, 0, await now_ms(engine))).ask_again_s)
+    assert waits_s == pytest.approx([1.2, 1.4, 1.8, 1.8, 1.2], abs=0.1)
 
 
 async def test_a_worker_that_knows_no_engine_time_leaves_it_to_the_engine(engine: Engine) -> None:
