@@ -19,6 +19,8 @@ INBOX_POLICY = HistoryPolicy(size=500, ttl_s=7 * 86_400, meta_ttl_s=400 * 86_400
 MAX_ENTRY_BYTES = 16 * 1024
 MAX_RECOVERY_ENTRIES = 500
 MAX_RECOVERY_BYTES = 256 * 1024
+MAX_USER_BYTES = 1024
+"""Of the id of a user who is notified, in UTF-8."""
 
 _PLAIN_USER = re.compile(r"[A-Za-z0-9_.@|:+-]{1,128}")
 _DEVICE = re.compile(r"[A-Za-z0-9._-]{16,64}")
@@ -46,6 +48,11 @@ def inbox_channel(user: str) -> str:
 def owner_of(channel: str) -> str | None:
     """Whose inbox ``channel`` is, as :func:`inbox_owner` names them; None for any other channel."""
     return channel[len(INBOX_PREFIX) :] if channel.startswith(INBOX_PREFIX) else None
+
+
+def is_too_long(user: str) -> bool:
+    """Whether a user id leaves no room in a push: the receipt that each one carries names the user."""
+    return 4 * len(user) > MAX_USER_BYTES and len(user.encode("utf-8", "surrogatepass")) > MAX_USER_BYTES
 
 
 def is_device_id(text: str) -> bool:

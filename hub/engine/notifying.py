@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from hub.delivery.inbox import MAX_USER_BYTES, is_too_long
 from hub.delivery.model import NewEntry, Planned
 from hub.delivery.notification import Fallback, Notification
 from hub.engine.jobs import Jobs, NewNotice
@@ -59,7 +60,7 @@ def distinct_users(users: Sequence[str], most: int = MAX_USERS) -> list[str]:
     """The users of a call, each once, in order.
 
     Raises:
-        HubError: 107 for none, the anonymous one or one that is no text, 1007 for too many.
+        HubError: 107 for none, the anonymous one, one that is no text or too long, 1007 for too many.
     """
     if len(users) > most:
         raise HubError(
@@ -71,6 +72,8 @@ def distinct_users(users: Sequence[str], most: int = MAX_USERS) -> list[str]:
     distinct = list(dict.fromkeys(users))
     if not distinct or "" in distinct:
         raise HubError(BAD_REQUEST, "users has one or more user ids, none of them empty")
+    if any(map(is_too_long, distinct)):
+        raise HubError(BAD_REQUEST, f"a user id has at most {MAX_USER_BYTES} bytes")
     return distinct
 
 

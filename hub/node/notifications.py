@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 import orjson
 
-from hub.delivery.inbox import INBOX_POLICY, inbox_channel, is_device_id
+from hub.delivery.inbox import INBOX_POLICY, MAX_USER_BYTES, inbox_channel, is_device_id, is_too_long
 from hub.delivery.model import (
     Ack,
     Acked,
@@ -201,6 +201,8 @@ class Notifications:
         Raises:
             HubError: 103 for the anonymous user, 107, 1002 or 1003 for what cannot be registered.
         """
+        if is_too_long(user):
+            raise HubError(BAD_REQUEST, f"a user id has at most {MAX_USER_BYTES} bytes")
         record = device_record(**fields, lanes=self._lanes)
         await self._engine.devices.register(_named(user), _device(device), record)
 

@@ -118,6 +118,20 @@ async def test_a_dry_run_tells_the_plan_and_changes_nothing(http: httpx.AsyncCli
     assert await refused(http, "notify_status", id="n1") == 1009
 
 
+@pytest.mark.parametrize(("user", "fits"), [("u" * 1024, True), ("é" * 512, True), ("é" * 512 + "u", False)])
+async def test_a_user_whose_name_fills_a_push_is_refused(
+    http: httpx.AsyncClient, user: str, fits: bool
+) -> None:
+    """When registering and when notifying: each push names the user in its receipt."""
+    for method, request in (
+        ("device_register", {"user": user, "id": DEVICE, **RECORD}),
+        ("notify", {"users": [user], "data": 1}),
+    ):
+        answer = (await http.post(method, json=request)).json()
+        assert ("result" in answer) == fits
+        assert fits or "1024 bytes" in answer["error"]["message"]
+
+
 async def test_a_large_call_becomes_a_job(http: httpx.AsyncClient, engine: Engine) -> None:
     """It is answered at once; its users are left to the workers."""
     users = [str(number) for number in range(101)]
