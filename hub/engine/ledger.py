@@ -90,7 +90,10 @@ class Ledger(Protocol):
         ...
 
     async def forget(self, user: str) -> None:
-        """Remove the inbox, the devices, the debts and the traces of a user."""
+        """Remove the inbox, the devices and the debts of a user, and the traces of what is in the inbox.
+
+        What nobody can find from there any more (traces and known ids of what has left it) expires by itself.
+        """
         ...
 
     # for workers
