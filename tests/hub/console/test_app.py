@@ -13,13 +13,10 @@ import pytest
 from starlette.applications import Starlette
 
 from hub.api.keys import ApiKey, KeyRing
-from hub.channels import ChannelOptions, ChannelRules
 from hub.console import Console
 from hub.console.rates import Rates
-from hub.engine.memory import memory_engine
 from hub.metrics import NopMetrics
-from hub.model import NodeId
-from hub.node import Node
+from tests.hub.console.nodes import make_node
 from tests.support.http_server import serving
 from tests.support.hub_process import API_KEY, BASE, OPEN_CHANNEL, Running, running_hub
 from tests.support.waiting import eventually
@@ -220,14 +217,7 @@ async def test_a_watch_ends_with_its_hub() -> None:
 
 async def test_a_console_that_was_stopped_takes_no_page_that_watches() -> None:
     """Pages ask again when their watch ends; the hub that drains would wait for them."""
-    node = Node(
-        node_id=NodeId("n"),
-        name="n",
-        version="0",
-        engine=memory_engine(),
-        rules=ChannelRules(ChannelOptions(), {}),
-        metrics=NopMetrics(),
-    )
+    node = make_node()
     await node.start()
     keys = KeyRing([ApiKey.of_secret("operators", API_KEY, ["admin"])])
     rates = Rates(None, node.engine.ledger, (), True, lambda: 0)

@@ -9,26 +9,16 @@ from typing import Any
 
 import pytest
 
-from hub.channels import ChannelOptions, ChannelRules
 from hub.console.watching import MAX_WAITING_BYTES, Watch
-from hub.engine.memory import memory_engine
 from hub.fanout import Turn
-from hub.metrics import NopMetrics
-from hub.model import NodeId
 from hub.node import Node
+from tests.hub.console.nodes import make_node
 
 
 @pytest.fixture
 async def node() -> AsyncIterator[Node]:
     """One that runs, without history."""
-    node = Node(
-        node_id=NodeId("n"),
-        name="n",
-        version="0",
-        engine=memory_engine(),
-        rules=ChannelRules(ChannelOptions(), {}),
-        metrics=NopMetrics(),
-    )
+    node = make_node()
     await node.start()
     yield node
     await node.stop()
